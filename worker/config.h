@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * Copyright (C) the virtjob authors */
+
+/* The configuration: one table of options, read from a file (INI, by libinih), then the environment, then the command
+ * line; the result is one struct that nobody changes any more.
+ *
+ * Environment: VIRTJOB_<SECTION>_<KEY>, as VIRTJOB_BROKER_URI. Command line: `--set section.key=value`, and the short
+ * forms `--broker URI`, `--host NAME=URI`. A host is a section `[host NAME]`. An unknown section or key, or a value out
+ * of range, is an error that names file and line. Sizes take K, M, G (powers of 1024), durations s, m, h, d. */
+
+#ifndef VIRTJOB_CONFIG_H
+#define VIRTJOB_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "error.h"
+
+struct config_broker {
+    char *uri; /* amqp://user:password@host:5672/vhost or amqps://; percent-encoded; never logged whole */
+    char *password_file; /* overrides the password of the URI: its first line; NULL: none */
+    char *ca_file;       /* PEM; required for amqps */
+    char *cert_file;     /* PEM, client certificate; NULL: none */
+    char *key_file;      /* PEM; not readable by others */
+    bool external;       /* SASL EXTERNAL: the certificate is the login */
+    bool
+        verify_host_name; /* check the broker's name against its certificate; true unless the name is an address */
+    char *prefix;         /* of every exchange and queue; "virtjob" */
+    int heartbeat_s;      /* 10; 0 is refused */
+    int connect_timeout_s; /* 10 */
+    int send_timeout_s;    /* 30: the watchdog's patience with one send */
+    int blocked_timeout_s; /* 300: patience with connection.blocked before reconnecting */
+};
+
+struct config_host {
+    char *name; /* as in routing keys: [A-Za-z0-9_-], not "any" */
+    char *uri;  /* libvirt connection URI */
+};
+
+struct config {
+    struct config_broker broker;
+    struct {
+        char *name;          /* in outcomes and worker events; default: the host name */
+        int quick_slots;     /* threads of the quick lane; 8 */
+        int quick_prefetch;  /* deliveries in hand in the quick lane, for each queue; 256 */
+        int long_slots;      /* threads of the long lane for each host, and its prefetch; 4 */
+        bool any;            /* also takes jobs for "any" host; true */
+        int drain_timeout_s; /* how long SIGTERM waits for running jobs; 30 */
+        int host_patience_s; /* how long a job waits for an unreachable host before it fails; 30 */
+    } worker;
+    struct {
+        size_t max_body;          /* of a job, bytes; 1M */
+        int max_pending;          /* outgoing messages not yet confirmed, kept in memory; 65536 */
+        int progress_interval_ms; /* at most one progress event of a job in that time; 1000 */
+    } limits;
+    struct {
+        bool enabled;       /* the shared results queue; true */
+        int64_t max_length; /* messages; 1000000 */
+        int64_t max_age_s;  /* 7d */
+    } results;
+    char *reply_to;       /* regular expression (PCRE2, anchored) that a reply_to must match;
+                                  `[A-Za-z0-9._-]{1,200}|amq\.rabbitmq\.reply-to\..+`... see virtjobd.conf(5) */
+    char *log_level;      /* "info" */
+    char *log_format;     /* "text" or "json" */
+    char *metrics_listen; /* NULL: no HTTP */
+    struct config_host *hosts;
+    size_t host_count;
+};
+
+/* Reads `path` (NULL: none; "-" is not special), then the environment, then `sets`: `set_count` strings
+ * "section.key=value", a host's key being `host NAME.uri=…`. Checks the whole. The caller frees with config_free. */
+struct config *config_load(const char *path, char *const *sets, size_t set_count, struct error *err);
+void config_free(struct config *config);
+
+/* One row of the table of options, in the order of the manual; NULL past the last. For help and the check against the
+ * manual page. */
+struct config_option {
+    const char *section;
+    const char *key;
+    const char *value_default; /* as it would be written; NULL: unset */
+    const char *help;          /* one line */
+};
+const struct config_option *config_option(size_t index);
+
+#endif

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * Copyright (C) the virtjob authors */
+
+/* The connections to one host. libvirt serves five calls of a client at once and stops answering keepalives when a
+ * sixth waits, so every connection carries a bounded number of calls, and long calls never share one with queries. */
+
+#ifndef VIRTJOB_HYPERVISOR_H
+#define VIRTJOB_HYPERVISOR_H
+
+#include <stdbool.h>
+
+#include <libvirt/libvirt.h>
+
+#include "error.h"
+
+struct hypervisor;
+
+enum hypervisor_use {
+    HYPERVISOR_QUICK,  /* calls that return soon: at most four at once on a connection */
+    HYPERVISOR_LONG,   /* calls that may take hours: at most three */
+    HYPERVISOR_QUERY,  /* looking on while a long call runs, and aborting it: at most four */
+    HYPERVISOR_EVENTS, /* carries callbacks: one, alone */
+};
+
+/* libvirt's own event loop on a thread of its own; before the first hypervisor_new, once a process. */
+int hypervisor_loop_start(struct error *err);
+void hypervisor_loop_stop(void);
+
+/* Opens nothing yet. `name` and `uri` are copied. `patience_ms`: how long acquire waits for an unreachable host. */
+struct hypervisor *hypervisor_new(const char *name, const char *uri, int patience_ms, struct error *err);
+
+/* Closes every connection; nobody holds one any more. */
+void hypervisor_free(struct hypervisor *hypervisor);
+
+const char *hypervisor_name(const struct hypervisor *hypervisor);
+
+/* Any thread. A living connection with room, opened where there is none; it belongs to the hypervisor and is given
+ * back with release. Retries until the patience has passed or hypervisor_shutdown: ERROR_HOST_UNAVAILABLE. */
+int hypervisor_acquire(struct hypervisor *hypervisor, enum hypervisor_use use, virConnectPtr *ret_conn,
+                       struct error *err);
+
+/* Any thread. NULL is allowed. A connection that has died is closed with its last user. */
+void hypervisor_release(struct hypervisor *hypervisor, virConnectPtr conn);
+
+/* Any thread: acquire waits no more, from now on it fails at once where the host is away. */
+void hypervisor_shutdown(struct hypervisor *hypervisor);
+
+/* Calls at work and waiting, to choose the least loaded host. */
+int hypervisor_load(struct hypervisor *hypervisor);
+
+/* Tells from a connection whether it still lives, without asking the daemon (virConnectIsAlive). */
+bool hypervisor_is_alive(virConnectPtr conn);
+
+#endif

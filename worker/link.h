@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * Copyright (C) the virtjob authors */
+
+/* One AMQP 0-9-1 connection with one channel, served by one thread: frames, heartbeats, confirms, reconnecting.
+ *
+ * The link connects, runs its owner's `open` (declare, consume), then moves messages until the connection breaks; then
+ * it waits (jittered, growing from 0.2 s to 30 s) and starts over, for as long as it lives. What was published and not
+ * confirmed is sent again over the new connection; deliveries of the old one can no longer be settled and come again.
+ * The only file that knows librabbitmq is link.c (with its private parts link_*.c). */
+
+#ifndef VIRTJOB_LINK_H
+#define VIRTJOB_LINK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "config.h"
+#include "error.h"
+#include "message.h"
+
+struct link;
+
+/* All are called on the link's thread; any may be NULL. */
+struct link_events {
+    /* The channel is open: declare and consume here with the link_* calls below. -1: the connection is closed and
+     * tried again later. */
+    int (*open)(struct link *link, void *opaque, struct error *err);
+    /* Takes the delivery. Must not block. */
+    void (*delivery)(struct link *link, struct delivery *delivery, void *opaque);
+    /* The connection has ended, its delivery tags with it. */
+    void (*closed)(struct link *link, void *opaque);
+};
+
+struct link_settings {
+    const struct config_broker *broker; /* outlives the link */
+    const char *name;   /* "quick", for logs, metrics and the connection_name the broker shows */
+    size_t max_body;    /* larger bodies arrive as oversized deliveries */
+    size_t max_pending; /* messages waiting or unconfirmed; droppable ones get half of it */
+    bool once;          /* give up after the first failed connect (the command line); see link_error */
+};
+
+struct link *link_new(const struct link_settings *settings, const struct link_events *events, void *opaque,
+                      struct error *err);
+int link_start(struct link *link, struct error *err);
+
+/* Ends the thread: waits up to `drain_ms` for the messages under way to be confirmed, closes, settles the rest as
+ * dropped. Then link_free. */
+void link_stop(struct link *link, int drain_ms);
+void link_free(struct link *link);
+
+/* Any thread. Takes the message. Never waits for the broker; waits for room where it is not droppable and max_pending
+ * is reached (never on the link's own thread). A droppable message finds no room: 0, and it is settled as dropped. */
+int link_publish(struct link *link, struct message *message);
+
+enum link_settle { LINK_ACK, LINK_REQUEUE, LINK_REJECT };
+
+/* Any thread. Does nothing where the tag's connection is gone. */
+void link_settle(struct link *link, struct delivery_tag tag, enum link_settle how);
+
+/* Any thread. Cancels all consumers (basic.cancel): nothing more is delivered until the next connection, and not
+ * there either. */
+void link_pause(struct link *link);
+
+/* Any thread. Connected and opened just now. */
+bool link_is_up(const struct link *link);
+
+/* Any thread, once a second or so: shuts the socket down when the link has hung in one send longer than the
+ * configured patience, so that the thread wakes up and reconnects. */
+void link_watch(struct link *link);
+
+/* With `once`: waits up to `timeout_ms` until the link is up (0) or has failed (-1, why). */
+int link_wait_up(struct link *link, int timeout_ms, struct error *err);
+
+/* For `open`, on the link's thread. Each is one synchronous AMQP method; a refusal (404, 406, …) closes the channel,
+ * and is told with the broker's own words, code ERROR_BROKER. */
+struct link_argument {
+    const char *key;  /* "x-queue-type"; NULL ends the list */
+    const char *text; /* NULL: `number` counts */
+    int64_t number;
+};
+int link_declare_exchange(struct link *link, const char *name, const char *kind, struct error *err);
+int link_declare_queue(struct link *link, const char *name, const struct link_argument *arguments,
+                       struct error *err);
+/* A server-named, exclusive, auto-deleted queue; its name is copied into `ret_name` (at least 256 bytes). */
+int link_declare_private_queue(struct link *link, char *ret_name, struct error *err);
+int link_bind(struct link *link, const char *queue, const char *exchange, const char *routing_key,
+              struct error *err);
+int link_consume(struct link *link, const char *queue, uint16_t prefetch,
+                 const struct link_argument *arguments, struct error *err);
+
+#endif

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * Copyright (C) the virtjob authors */
+
+/* What goes over AMQP, free of any library's types: a delivery that came in, a message that goes out. */
+
+#ifndef VIRTJOB_MESSAGE_H
+#define VIRTJOB_MESSAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+/* Names one delivery for its acknowledgement: valid as long as the connection it came over. */
+struct delivery_tag {
+    uint64_t epoch; /* of the link's connection; never 0 */
+    uint64_t tag;   /* basic.deliver delivery-tag */
+};
+
+/* Heap-allocated by the link, owned by whoever has it last; message_*, delivery_* are for any thread. Strings may be
+ * NULL where the property was absent, never contain NUL, and are cut at 255 bytes as AMQP short strings are. */
+struct delivery {
+    struct delivery_tag tag;
+    bool redelivered;
+    char *exchange;
+    char *routing_key;
+    char *content_type;
+    char *message_id;
+    char *correlation_id;
+    char *reply_to;
+    char *user_id;     /* validated by the broker */
+    char *traceparent; /* headers of W3C Trace Context */
+    char *tracestate;
+    uint64_t timestamp; /* seconds since 1970, 0 where absent */
+    char *body;         /* `length` bytes and a NUL after them; NULL when oversized */
+    size_t length;      /* as announced by the sender, also when oversized */
+    bool oversized;     /* above the link's max_body: the body was thrown away */
+};
+
+void delivery_free(struct delivery *delivery);
+
+enum message_fate {
+    MESSAGE_CONFIRMED, /* the broker has it in every queue it was routed to */
+    MESSAGE_RETURNED,  /* mandatory, and no queue wanted it (basic.return, then the confirm) */
+    MESSAGE_DROPPED, /* let go before the broker had it: the link ended, or a droppable message under pressure */
+};
+
+/* Made by message_new, given away with link_publish. The link keeps it until its fate is known and sends it again
+ * over a new connection when the old one broke before the confirm. */
+struct message {
+    char *exchange; /* "" for the default exchange */
+    char *routing_key;
+    char *content_type;
+    char *message_id; /* stays the same when sent again, so that a copy can be told */
+    char *correlation_id;
+    char *reply_to;
+    char *user_id;
+    char *traceparent;
+    char *tracestate;
+    char *reason; /* header `x-virtjob-reason`, for virtjob.dead */
+    char *body;
+    size_t length;
+    uint64_t timestamp; /* seconds since 1970; 0: none */
+    bool persistent;
+    bool mandatory;
+    bool droppable; /* progress */
+    /* Called exactly once, on the link's thread (or the caller's of link_publish when dropped at once), before the
+     * message is freed. NULL: nobody wants to know. */
+    void (*settled)(void *opaque, const struct message *message, enum message_fate fate);
+    void *opaque;
+    struct message *prev, *next; /* the link's list */
+};
+
+/* Copies `exchange` and `routing_key`; takes `body` (malloc'd, may be NULL with length 0). NULL: no memory, and the
+ * body is freed. */
+struct message *message_new(const char *exchange, const char *routing_key, char *body, size_t length);
+void message_free(struct message *message);
+
+#endif
