@@ -35,11 +35,14 @@ struct request {
     int64_t received_ms; /* since 1970: the message's timestamp, or when it came in */
 };
 
-/* What a job may look like; lent, immutable. */
-struct envelope_rules {
-    const struct schema_store *schemas;
-    const char *reply_to_pattern;
-};
+/* What a job may look like; immutable once made, for any thread. */
+struct envelope_rules;
+
+/* `schemas` is lent. `reply_to`: a regular expression (PCRE2) that a whole reply_to must match, NULL: any; one that
+ * begins with "`prefix`." is refused whatever it matches, for a requester must not write into our own queues. */
+struct envelope_rules *envelope_rules_new(const struct schema_store *schemas, const char *reply_to,
+                                          const char *prefix, struct error *err);
+void envelope_rules_free(struct envelope_rules *rules);
 
 /* Reads a delivery into `request`, which is filled as far as possible even on failure, so that the failure can be
  * answered: id from the document or the message_id, type and host from the document or the routing key. Errors carry

@@ -29,6 +29,9 @@ void job_run_free(struct job_run *run);
 /* On the calling thread, once: connects, calls the handler, undoes on failure. Fills `outcome` (outcome_done). */
 void job_run_execute(struct job_run *run, struct outcome *outcome);
 
+/* Any thread, now and then: says that the job has started, once quiet_ms have passed. */
+void job_run_tick(struct job_run *run);
+
 /* Any thread: to stop at the next safe point, as cancelled. */
 void job_run_cancel(struct job_run *run);
 

@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * Copyright (C) the virtjob authors */
+
+/* One job on its way: the connection it holds, its steps and how to undo them, when it must stop, what it says. */
+
+#include "job.h"
+#include "job_run.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+/* One thing done that a failure undoes. */
+struct undo {
+    char step[64];
+    const char *what;
+    job_undo_function function;
+    json_t *state;
+    struct undo *below;
+};
+
+struct job_run {
+    struct job job; /* what the handler gets; must be first */
+    struct job_run_settings settings;
+    struct progress *progress;
+    char step[64];
+    struct undo *undos; /* the last one first */
+    json_t *choice;
+    bool unchanged;
+    bool undoing; /* safe points hold no more: an undo is not cancelled */
+    int64_t begun_ms;
+
+    pthread_mutex_t
+        lock; /* guards what follows; nothing else is locked while it is held, but what report locks */
+    pthread_cond_t stopped;
+    bool cancelled;
+    bool started_told;
+};
+
+CLEANUP_DEFINE(run, struct job_run *, job_run_free)
+
+static struct job_run *run_of(struct job *job)
+{
+    return (struct job_run *)job;
+}
+
+const struct job_type *job_type_find(const struct job_type *const *tables, const char *name)
+{
+    for (; *tables; tables++)
+        for (const struct job_type *type = *tables; type->name; type++)
+            if (strcmp(type->name, name) == 0)
+                return type;
+    return NULL;
+}
+
+const char *job_string(const json_t *object, const char *key, const char *fallback)
+{
+    const char *value = json_string_value(json_object_get(object, key));
+
+    return value ? value : fallback;
+}
+
+json_int_t job_integer(const json_t *object, const char *key, json_int_t fallback)
+{
+    const json_t *value = json_object_get(object, key);
+
+    if (json_is_real(value)) /* 1.0 is an integer to JSON Schema */
+        return (json_int_t)json_real_value(value);
+    return json_is_integer(value) ? json_integer_value(value) : fallback;
+}
+
+bool job_flag(const json_t *object, const char *key, bool fallback)
+{
+    const json_t *value = json_object_get(object, key);
+
+    return json_is_boolean(value) ? json_is_true(value) : fallback;
+}
+
+/* Why the job must stop now, if it must. With the lock held. */
+static int run_stop_reason(struct job_run *run, struct error *err)
+{
+    int64_t deadline_ms = run->settings.request->deadline_ms;
+
+    if (run->undoing)
+        return 0;
+    if (run->cancelled)
+        return error_set(err, ERROR_CANCELLED, "the job was cancelled");
+    if (deadline_ms > 0 && envelope_now_ms() >= deadline_ms)
+        return error_set(err, ERROR_EXPIRED, "the deadline of the job has passed");
+    return 0;
+}
+
+int job_safe_point(struct job *job, struct error *err)
+{
+    struct job_run *run = run_of(job);
+    SCOPE_LOCK(&run->lock);
+
+    return run_stop_reason(run, err);
+}
+
+int job_step(struct job *job, const char *step, struct error *err)
+{
+    struct job_run *run = run_of(job);
+
+    if (job_safe_point(job, err) < 0)
+        return -1;
+    snprintf(run->step, sizeof(run->step), "%s", step);
+    return 0;
+}
+
+static struct timespec time_after(int64_t ms)
+{
+    struct timespec at;
+
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    at.tv_sec += (time_t)(ms / 1000);
+    at.tv_nsec += (long)(ms % 1000) * 1000000;
+    if (at.tv_nsec >= 1000000000) {
+        at.tv_sec++;
+        at.tv_nsec -= 1000000000;
+    }
+    return at;
+}
+
+/* The deadline ends the wait as well: it is never slept through. */
+int job_wait(struct job *job, int ms, struct error *err)
+{
+    struct job_run *run = run_of(job);
+    int64_t left_ms = run->settings.request->deadline_ms - envelope_now_ms();
+    struct timespec end = time_after(left_ms > 0 && left_ms < ms ? left_ms : ms);
+    SCOPE_LOCK(&run->lock);
+
+    while (run_stop_reason(run, NULL) == 0)
+        if (pthread_cond_timedwait(&run->stopped, &run->lock, &end) == ETIMEDOUT)
+            break;
+    return run_stop_reason(run, err);
+}
+
+int job_undo(struct job *job, const char *what, job_undo_function function, json_t *state, struct error *err)
+{
+    struct job_run *run = run_of(job);
+    struct undo *undo = state ? calloc(1, sizeof(*undo)) : NULL;
+
+    if (!undo) {
+        json_decref(state);
+        return error_set_memory(err);
+    }
+    snprintf(undo->step, sizeof(undo->step), "%s", run->step);
+    undo->what = what;
+    undo->function = function;
+    undo->state = state;
+    undo->below = run->undos;
+    run->undos = undo;
+    return 0;
+}
+
+void job_unchanged(struct job *job)
+{
+    run_of(job)->unchanged = true;
+}
+
+void job_choice(struct job *job, const char *method, const char *why)
+{
+    struct job_run *run = run_of(job);
+
+    json_decref(run->choice);
+    run->choice = json_pack("{s:s, s:s}", "method", method, "why", why);
+}
+
+struct progress *job_progress(struct job *job)
+{
+    return run_of(job)->progress;
+}
+
+int job_query_begin(struct job *job, virConnectPtr *ret_conn, struct error *err)
+{
+    return hypervisor_acquire(run_of(job)->settings.hypervisor, HYPERVISOR_QUERY, ret_conn, err);
+}
+
+void job_query_end(struct job *job, virConnectPtr conn)
+{
+    hypervisor_release(run_of(job)->settings.hypervisor, conn);
+}
+
+/* Once, before anything else the job says. */
+static void run_tell_started(struct job_run *run)
+{
+    pthread_mutex_lock(&run->lock);
+    bool told = run->started_told;
+    run->started_told = true;
+    if (!told && run->settings.report)
+        run->settings.report(run->settings.opaque, "started", json_object());
+    pthread_mutex_unlock(&run->lock);
+}
+
+static void run_tell_progress(void *opaque, json_t *report)
+{
+    struct job_run *run = opaque;
+
+    run_tell_started(run);
+    if (run->settings.report)
+        run->settings.report(run->settings.opaque, "progress", report);
+    else
+        json_decref(report);
+}
+
+void job_run_tick(struct job_run *run)
+{
+    if (envelope_now_ms() - run->begun_ms >= run->settings.quiet_ms)
+        run_tell_started(run);
+}
+
+static int run_init_wait(struct job_run *run)
+{
+    pthread_condattr_t attributes;
+
+    if (pthread_condattr_init(&attributes) != 0)
+        return -1;
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&run->stopped, &attributes);
+    pthread_condattr_destroy(&attributes);
+    return pthread_mutex_init(&run->lock, NULL) == 0 ? 0 : -1;
+}
+
+struct job_run *job_run_new(const struct job_run_settings *settings, struct error *err)
+{
+    struct job_run *run = calloc(1, sizeof(*run));
+
+    if (!run || run_init_wait(run) < 0) {
+        free(run);
+        error_set_memory(err);
+        return NULL;
+    }
+    run->settings = *settings;
+    run->begun_ms = envelope_now_ms();
+    run->job.id = settings->request->id;
+    run->job.host = hypervisor_name(settings->hypervisor);
+    run->job.type = settings->type;
+    run->job.params = settings->request->params;
+    run->progress =
+        progress_new(settings->progress_interval_ms, settings->quiet_ms, run_tell_progress, run, err);
+    if (!run->progress) {
+        job_run_free(run);
+        return NULL;
+    }
+    return run;
+}
+
+static void undo_free(struct undo *undo)
+{
+    json_decref(undo->state);
+    free(undo);
+}
+
+void job_run_free(struct job_run *run)
+{
+    if (!run)
+        return;
+    while (run->undos) {
+        struct undo *undo = run->undos;
+        run->undos = undo->below;
+        undo_free(undo);
+    }
+    progress_free(run->progress);
+    json_decref(run->choice);
+    pthread_cond_destroy(&run->stopped);
+    pthread_mutex_destroy(&run->lock);
+    free(run);
+}
+
+void job_run_cancel(struct job_run *run)
+{
+    SCOPE_LOCK(&run->lock);
+
+    run->cancelled = true;
+    pthread_cond_broadcast(&run->stopped);
+}
+
+static enum hypervisor_use run_use(const struct job_run *run)
+{
+    return run->settings.type->lane == JOB_LONG ? HYPERVISOR_LONG : HYPERVISOR_QUICK;
+}
+
+static int run_connect(struct job_run *run, struct error *err)
+{
+    return hypervisor_acquire(run->settings.hypervisor, run_use(run), &run->job.conn, err);
+}
+
+static void run_disconnect(struct job_run *run)
+{
+    hypervisor_release(run->settings.hypervisor, run->job.conn);
+    run->job.conn = NULL;
+}
+
+static int run_handler(struct job_run *run, json_t **ret_result, struct error *err)
+{
+    if (job_safe_point(&run->job, err) < 0 || run_connect(run, err) < 0)
+        return -1;
+    return run->settings.type->run(&run->job, ret_result, err);
+}
+
+static json_t *undo_report(const struct undo *undo, const struct error *err)
+{
+    json_t *report = json_pack("{s:s, s:s, s:O, s:b}", "step", undo->step, "undo", undo->what, "target",
+                               undo->state, "ok", err->code == ERROR_NONE);
+
+    if (report && err->code != ERROR_NONE)
+        json_object_set_new(report, "error", error_to_json(err));
+    return report;
+}
+
+/* A broken connection would fail every undo for a reason that has nothing to do with it. */
+static int run_reconnect(struct job_run *run, struct error *err)
+{
+    if (run->job.conn && hypervisor_is_alive(run->job.conn))
+        return 0;
+    run_disconnect(run);
+    return run_connect(run, err);
+}
+
+static void run_rollback(struct job_run *run, struct outcome *outcome)
+{
+    run->undoing = true;
+    for (struct undo *undo = run->undos; undo; undo = run->undos) {
+        struct error err = ERROR_INIT;
+
+        if (!outcome->rollback)
+            outcome->rollback = json_array();
+        if (run_reconnect(run, &err) == 0)
+            undo->function(&run->job, undo->state, &err);
+        json_array_append_new(outcome->rollback, undo_report(undo, &err));
+        run->undos = undo->below;
+        undo_free(undo);
+    }
+}
+
+static enum outcome_state state_of_error(enum error_code code)
+{
+    switch (code) {
+    case ERROR_CANCELLED:
+        return OUTCOME_CANCELLED;
+    case ERROR_EXPIRED:
+        return OUTCOME_EXPIRED;
+    default:
+        return OUTCOME_FAILED;
+    }
+}
+
+static void run_fail(struct job_run *run, struct outcome *outcome)
+{
+    outcome->state = state_of_error(outcome->error.code);
+    snprintf(outcome->step, sizeof(outcome->step), "%s", run->step);
+    if (run->settings.request->rollback)
+        run_rollback(run, outcome);
+}
+
+void job_run_execute(struct job_run *run, struct outcome *outcome)
+{
+    int64_t begun_ms = envelope_now_ms();
+    int64_t queued_ms = begun_ms - run->settings.request->received_ms;
+
+    *outcome = (struct outcome){ .attempts = 1, .queued_ms = queued_ms > 0 ? queued_ms : 0 };
+    if (run->settings.quiet_ms == 0)
+        run_tell_started(run);
+    if (run_handler(run, &outcome->result, &outcome->error) < 0)
+        run_fail(run, outcome);
+    run_disconnect(run);
+    outcome->changed = !run->unchanged;
+    outcome->choice = STEAL(&run->choice);
+    outcome->run_ms = envelope_now_ms() - begun_ms;
+    if (outcome->run_ms < 0)
+        outcome->run_ms = 0;
+}
