@@ -21,11 +21,11 @@ struct queue *queue_new(size_t capacity, struct error *err);
 /* Gives what is still inside to `release` (NULL: forgotten). */
 void queue_free(struct queue *queue, void (*release)(void *item));
 
-/* Waits while the queue is full. -1 once it is closed: the item stays with the caller. */
+/* Waits while the queue is full. -1 once it is closed, or without memory: the item stays with the caller. */
 int queue_push(struct queue *queue, void *item);
 
-/* Never waits. -1 when it is closed or fewer than `keep_free` + 1 places are left: the item stays with the caller.
- * `keep_free` keeps places for what must not be dropped from those who can be. */
+/* Never waits. -1 when it is closed, without memory, or when fewer than `keep_free` + 1 places are left: the item
+ * stays with the caller. `keep_free` keeps places for what must not be dropped from those who can be. */
 int queue_offer(struct queue *queue, void *item, size_t keep_free);
 
 /* Waits for an item; NULL once the queue is closed and empty. */
