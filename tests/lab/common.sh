@@ -4,8 +4,8 @@
 
 # What the private servers of the tests share; sourced, never run.
 #
-# A lab is a folder with the file `.lab` in it. Every process of a lab carries VIRTJOB_LAB=<folder> in its environment, or
-# lives in a network namespace whose name follows from the folder: so `down` finds all of them, after a crash as well.
+# A lab is a folder with the file `.lab` in it. Every process of a lab carries VIRTJOB_LAB=<folder> in its environment,
+# or sees a mount whose name follows from the folder: so `down` finds all of them, after a crash as well.
 
 export LC_ALL=C
 export PATH="$PATH:/usr/sbin:/sbin"
@@ -56,7 +56,7 @@ gone() {
     [[ -z $("$@") ]]
 }
 
-# end_all PIDS-COMMAND...: asks all processes that the command names to end, and kills what has not after five seconds.
+# end_all PIDS-COMMAND...: asks all processes that the command names to end, and kills what has not after 5 seconds.
 end_all() {
     local pids
     pids=$("$@") || true
@@ -70,8 +70,8 @@ end_all() {
     wait_until 5 gone "$@" || die "these processes do not end: $("$@" | tr '\n' ' ')"
 }
 
-# free_ports N: N ports of the loopback interface, below those the kernel gives to outgoing connections: a port stays free
-# while its server is stopped for a while.
+# free_ports N: N ports of the loopback interface, below those the kernel gives to outgoing connections: a port stays
+# free while its server is stopped for a while.
 free_ports() {
     /usr/bin/python3 - "$1" <<'PYTHON'
 import random, socket, sys

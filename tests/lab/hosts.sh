@@ -4,11 +4,11 @@
 
 # Private libvirt hosts; sourced by `libvirtd` and `two-hosts` after common.sh, with $dir and $lab set.
 #
-# A host is a process that does nothing but hold a network, a mount and a host-name namespace; libvirtd is started into them,
-# so that it can be stopped and started while its guests go on. In there /run, /etc/libvirt and libvirt's folders under
-# /var are folders of the lab: no D-Bus, hence no machined and no polkit of the system. Namespaces have no names on the
-# machine; the processes of a host are known by a small file system that carries the lab's name. Guests run in emulation,
-# everywhere alike: /dev/kvm is hidden, and so is an emulator that nobody needs but libvirtd would probe for seconds.
+# A host is a process that does nothing but hold a network, a mount and a host-name namespace; libvirtd is started into
+# them, so that it can be stopped and started while its guests go on. In there /run, /etc/libvirt and libvirt's folders
+# under /var are folders of the lab: no D-Bus, hence no machined and no polkit of the system. Namespaces have no names
+# on the machine; the processes of a host are known by a small file system that carries the lab's name. Guests run in
+# emulation, everywhere alike: /dev/kvm is hidden, and so is an emulator that libvirtd would probe for seconds in vain.
 
 host_uri() {
     echo "qemu+unix:///system?socket=$dir/$1/run/libvirt/libvirt-sock"
@@ -36,8 +36,8 @@ host_configure() {
     mkdir -p "$root"/{etc,lib,run,log,cache}
     cp -a /etc/libvirt/. "$root/etc/"
     rm -rf "$root"/etc/qemu/*
-    # The file handler lets QEMU write consoles itself: no virtlogd. Without controllers no cgroup is left by a kill. QEMU in a
-    # mount namespace of its own would stumble over the hidden /dev/kvm.
+    # The file handler lets QEMU write consoles itself: no virtlogd. Without controllers no cgroup is left by a kill.
+    # QEMU in a mount namespace of its own would stumble over the hidden /dev/kvm.
     cat >"$root/etc/qemu.conf" <<'CONF'
 user = "root"
 group = "root"
@@ -59,11 +59,12 @@ host_uuid = "$(cat /proc/sys/kernel/random/uuid)"
 CONF
 }
 
-# host_new HOST [ADDRESS]: the namespaces, up to a holder that stays. With an address, libvirtd will listen on TCP there.
+# host_new HOST [ADDRESS]: the namespaces, up to a holder that stays. With an address, libvirtd listens on TCP there.
 host_new() {
     local address=${2:-}
     host_configure "$1"
-    [[ -z $address ]] || sed -i "s/^listen_tcp = .*/listen_tcp = 1\nlisten_addr = \"$address\"/" "$dir/$1/etc/libvirtd.conf"
+    [[ -z $address ]] ||
+        sed -i "s/^listen_tcp = .*/listen_tcp = 1\nlisten_addr = \"$address\"/" "$dir/$1/etc/libvirtd.conf"
     VIRTJOB_LAB=$dir lab=$lab root=$dir/$1 host=$1 setsid unshare --net --mount --uts --propagation private bash -ec '
         hostname "$host"
         ip link set lo up
@@ -90,7 +91,8 @@ host_start() {
     local listen=()
     [[ -z $(host_pids "$1" libvirtd) ]] || die "$1: libvirtd runs already"
     grep -q '^listen_tcp = 1' "$dir/$1/etc/libvirtd.conf" && listen=(--listen)
-    host_run "$1" setsid libvirtd "${listen[@]}" --pid-file /run/libvirtd.pid </dev/null >>"$dir/$1/libvirtd.log" 2>&1 &
+    host_run "$1" setsid libvirtd "${listen[@]}" --pid-file /run/libvirtd.pid \
+        </dev/null >>"$dir/$1/libvirtd.log" 2>&1 &
     wait_until 60 host_answers "$1" $! || die "$1 does not answer: $(tail -3 "$dir/$1/libvirtd.log")"
 }
 
