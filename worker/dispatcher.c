@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * Copyright (C) the virtjob authors */
+
+/* Admission, order, threads, outcome, acknowledgement. */
+
+#include "dispatcher.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "dispatcher_task.h"
+#include "log.h"
+#include "metrics.h"
+#include "queue.h"
+
+/* How many ended jobs are remembered, to know a redelivery whose acknowledgement got lost with its connection. */
+#define ENDED_MAX 8192
+
+/* Ready jobs are bounded by the prefetch; after reconnects, the stale ones wait here beside the new. */
+#define READY_MAX ((size_t)1 << 20)
+
+struct ended {
+    char id[REQUEST_ID_SIZE];
+    UT_hash_handle hh; /* uthash keeps the order of insertion: the oldest comes first */
+};
+
+struct lane {
+    struct dispatcher *dispatcher;
+    enum job_lane lane;
+    struct queue *ready; /* tasks that were granted all they claim */
+    pthread_t *threads;
+    int thread_count;
+    uint64_t epoch; /* of the connection that delivers just now; 0: none. Guarded by the dispatcher's lock */
+};
+
+struct dispatcher {
+    struct dispatcher_settings settings;
+    struct lane lanes[DISPATCHER_LANES];
+
+    pthread_mutex_t
+        lock; /* guards what follows, the claims and all tasks in the table. Taken before a run's lock,
+                             never while one is held */
+    pthread_cond_t quiet; /* signalled when busy has become 0 */
+    struct task *tasks;   /* by id: waiting, running, or with their outcome under way */
+    struct ended *ended;
+    struct claims *claims;
+    size_t busy; /* jobs that run or whose outcome is under way */
+    bool draining;
+};
+
+static const char *const lane_names[DISPATCHER_LANES] = { [JOB_QUICK] = "quick", [JOB_LONG] = "long" };
+
+static void dispatcher_remember(struct dispatcher *dispatcher, const char *id)
+{
+    struct ended *ended = calloc(1, sizeof(*ended));
+
+    if (!ended)
+        return;
+    snprintf(ended->id, sizeof(ended->id), "%s", id);
+    HASH_ADD_STR(dispatcher->ended, id, ended);
+    if (HASH_COUNT(dispatcher->ended) > ENDED_MAX) {
+        struct ended *oldest = dispatcher->ended;
+        HASH_DEL(dispatcher->ended, oldest);
+        free(oldest);
+    }
+}
+
+static bool dispatcher_has_ended(struct dispatcher *dispatcher, const char *id)
+{
+    struct ended *ended;
+
+    HASH_FIND_STR(dispatcher->ended, id, ended);
+    return ended != NULL;
+}
+
+/* With the lock held. */
+static void dispatcher_unbusy(struct dispatcher *dispatcher)
+{
+    if (--dispatcher->busy == 0)
+        pthread_cond_broadcast(&dispatcher->quiet);
+}
+
+/* A claims callback; with the lock held. Once the queue is closed the task stays in the table, for dispatcher_free. */
+static void task_ready(void *opaque)
+{
+    struct task *task = opaque;
+
+    queue_offer(task->dispatcher->lanes[task->lane].ready, task, 0);
+}
+
+/* On the publishing link's thread: the outcome is safe, or the worker is about to end. */
+static void task_outcome_done(void *opaque, bool safe)
+{
+    struct task *task = opaque;
+    struct dispatcher *dispatcher = task->dispatcher;
+
+    pthread_mutex_lock(&dispatcher->lock);
+    if (task->type)
+        HASH_DEL(dispatcher->tasks, task);
+    if (safe && task->type)
+        dispatcher_remember(dispatcher, task->request.id);
+    pthread_mutex_unlock(&dispatcher->lock);
+
+    for (size_t i = 0; safe && i < task->tag_count; i++)
+        dispatcher->settings.acknowledge(dispatcher->settings.opaque, task->lane, task->tags[i]);
+    task_free(task);
+
+    pthread_mutex_lock(&dispatcher->lock);
+    dispatcher_unbusy(dispatcher);
+    pthread_mutex_unlock(&dispatcher->lock);
+}
+
+static void task_log_outcome(const struct task *task, const struct outcome *outcome)
+{
+    bool succeeded = outcome->state == OUTCOME_SUCCEEDED;
+
+    log_info("dispatcher", outcome_state_name(outcome->state), "job", task->request.id, "type",
+             task->request.type, "host", task_host(task), "code",
+             succeeded ? NULL : error_name(outcome->error.code), "error",
+             succeeded ? NULL : outcome->error.message, NULL);
+    metrics_add(METRIC_JOBS_ENDED, 1, task->type ? task->type->name : "unknown",
+                outcome_state_name(outcome->state));
+}
+
+/* A job that was refused before it was in any line. What has no id cannot be answered. */
+static void task_refuse(struct task *task, const struct delivery *delivery, const struct error *err)
+{
+    struct dispatcher *dispatcher = task->dispatcher;
+    struct outcome outcome = { .state = OUTCOME_FAILED, .error = *err };
+
+    task->type = NULL;
+    pthread_mutex_lock(&dispatcher->lock);
+    dispatcher->busy++;
+    pthread_mutex_unlock(&dispatcher->lock);
+    task_log_outcome(task, &outcome);
+    if (task->request.id[0])
+        publisher_outcome(dispatcher->settings.publisher, &task->request, &outcome, task_host(task),
+                          task_outcome_done, task);
+    else
+        publisher_dead(dispatcher->settings.publisher, delivery, err->message, task_outcome_done, task);
+}
+
+/* Enters the table and its lines. With the lock held. 0, or -1: refused. */
+static int dispatcher_enter(struct dispatcher *dispatcher, struct task *task, struct error *err)
+{
+    int granted = claims_enter(dispatcher->claims, task->ticket, err);
+
+    if (granted < 0)
+        return -1;
+    HASH_ADD_STR(dispatcher->tasks, request.id, task);
+    metrics_add(METRIC_JOBS_WAITING, 1, lane_names[task->lane], NULL);
+    if (granted)
+        task_ready(task);
+    return 0;
+}
+
+/* A job that is here already, or has just ended: true, and the task is used up. With the lock held. */
+static bool dispatcher_knows(struct dispatcher *dispatcher, struct task *task, bool redelivered,
+                             bool *ret_acknowledge)
+{
+    struct task *known;
+
+    HASH_FIND_STR(dispatcher->tasks, task->request.id, known);
+    *ret_acknowledge = !known && redelivered && dispatcher_has_ended(dispatcher, task->request.id);
+    if (known && task_add_tag(known, task->tags[0]) < 0)
+        log_error("dispatcher", "out of memory: a job's delivery will come again", "job", task->request.id,
+                  NULL);
+    return known || *ret_acknowledge;
+}
+
+static void dispatcher_admit(struct dispatcher *dispatcher, struct task *task,
+                             const struct delivery *delivery)
+{
+    struct error err = ERROR_INIT;
+    bool known, acknowledge = false;
+    int entered = 0;
+
+    pthread_mutex_lock(&dispatcher->lock);
+    known = dispatcher_knows(dispatcher, task, delivery->redelivered, &acknowledge);
+    if (!known)
+        entered = dispatcher_enter(dispatcher, task, &err);
+    pthread_mutex_unlock(&dispatcher->lock);
+    if (entered < 0)
+        task_refuse(task, delivery, &err);
+    if (!known)
+        return;
+    metrics_add(METRIC_REDELIVERIES, 1, lane_names[task->lane], NULL);
+    log_info("dispatcher", acknowledge ? "redelivery of an ended job" : "redelivery of a job in hand", "job",
+             task->request.id, NULL);
+    if (acknowledge)
+        dispatcher->settings.acknowledge(dispatcher->settings.opaque, task->lane, delivery->tag);
+    task_free(task);
+}
+
+/* False while draining: the delivery stays with the broker. */
+static bool dispatcher_accepts(struct dispatcher *dispatcher, enum job_lane lane,
+                               const struct delivery *delivery)
+{
+    SCOPE_LOCK(&dispatcher->lock);
+
+    dispatcher->lanes[lane].epoch = delivery->tag.epoch;
+    return !dispatcher->draining;
+}
+
+void dispatcher_delivery(struct dispatcher *dispatcher, enum job_lane lane, struct delivery *delivery)
+{
+    struct error err = ERROR_INIT;
+    struct task *task = NULL;
+
+    metrics_add(METRIC_DELIVERIES, 1, lane_names[lane], NULL);
+    if (dispatcher_accepts(dispatcher, lane, delivery))
+        task = task_new(dispatcher, &dispatcher->settings, lane, delivery, &err);
+    if (task && err.code != ERROR_NONE)
+        task_refuse(task, delivery, &err);
+    else if (task)
+        dispatcher_admit(dispatcher, task, delivery);
+    delivery_free(delivery);
+}
+
+void dispatcher_closed(struct dispatcher *dispatcher, enum job_lane lane)
+{
+    SCOPE_LOCK(&dispatcher->lock);
+
+    dispatcher->lanes[lane].epoch = 0;
+}
+
+static void task_report(void *opaque, const char *state, json_t *data)
+{
+    struct task *task = opaque;
+
+    publisher_job_event(task->dispatcher->settings.publisher, &task->request, state, task_host(task), data);
+}
+
+/* Where the broker has taken the delivery back, another worker may have it by now: then it is forgotten. */
+static bool task_begin(struct task *task)
+{
+    struct dispatcher *dispatcher = task->dispatcher;
+    SCOPE_LOCK(&dispatcher->lock);
+
+    metrics_add(METRIC_JOBS_WAITING, -1, lane_names[task->lane], NULL);
+    if (!dispatcher->draining && task_has_epoch(task, dispatcher->lanes[task->lane].epoch)) {
+        task->running = true;
+        dispatcher->busy++;
+        return true;
+    }
+    HASH_DEL(dispatcher->tasks, task);
+    claims_leave(dispatcher->claims, task->ticket, task_ready);
+    task_free(task);
+    return false;
+}
+
+static void task_set_run(struct task *task, struct job_run *run)
+{
+    SCOPE_LOCK(&task->dispatcher->lock);
+
+    task->run = run;
+}
+
+static void task_execute(struct task *task, struct outcome *outcome)
+{
+    const struct dispatcher_settings *settings = &task->dispatcher->settings;
+    const struct job_run_settings run_settings = {
+        .request = &task->request,
+        .type = task->type,
+        .hypervisor = task->host,
+        .progress_interval_ms = settings->progress_interval_ms,
+        .quiet_ms = task->type->lane == JOB_QUICK ? 1000 : 0,
+        .report = task_report,
+        .opaque = task,
+    };
+    struct job_run *run = job_run_new(&run_settings, &outcome->error);
+
+    if (!run) {
+        outcome->state = OUTCOME_FAILED;
+        return;
+    }
+    task_set_run(task, run);
+    job_run_execute(run, outcome);
+    task_set_run(task, NULL);
+    job_run_free(run);
+}
+
+/* From here on the next job on its resources may run; the outcome is this one's own matter. */
+static void task_end(struct task *task)
+{
+    struct dispatcher *dispatcher = task->dispatcher;
+    SCOPE_LOCK(&dispatcher->lock);
+
+    task->running = false;
+    claims_leave(dispatcher->claims, task->ticket, task_ready);
+}
+
+static void task_run(struct task *task)
+{
+    struct outcome outcome = { 0 };
+    const char *lane = lane_names[task->lane];
+
+    metrics_add(METRIC_JOBS_STARTED, 1, task->type->name, NULL);
+    metrics_add(METRIC_JOBS_RUNNING, 1, lane, NULL);
+    task_execute(task, &outcome);
+    task_end(task);
+    metrics_add(METRIC_JOBS_RUNNING, -1, lane, NULL);
+    metrics_add(METRIC_JOB_SECONDS, (double)outcome.run_ms / 1000, task->type->name, NULL);
+    task_log_outcome(task, &outcome);
+    publisher_outcome(task->dispatcher->settings.publisher, &task->request, &outcome, task_host(task),
+                      task_outcome_done, task);
+    outcome_done(&outcome);
+}
+
+static void *lane_thread(void *opaque)
+{
+    struct lane *lane = opaque;
+    struct task *task;
+
+    while ((task = queue_pop(lane->ready)))
+        if (task_begin(task))
+            task_run(task);
+    return NULL;
+}
+
+static int lane_start(struct dispatcher *dispatcher, enum job_lane which, struct error *err)
+{
+    struct lane *lane = &dispatcher->lanes[which];
+    int count = dispatcher->settings.threads[which];
+
+    lane->dispatcher = dispatcher;
+    lane->lane = which;
+    lane->ready = queue_new(READY_MAX, err);
+    if (!lane->ready)
+        return -1;
+    lane->threads = calloc((size_t)count, sizeof(*lane->threads));
+    if (!lane->threads)
+        return error_set_memory(err);
+    for (; lane->thread_count < count; lane->thread_count++) {
+        pthread_t *thread = &lane->threads[lane->thread_count];
+        int failed = pthread_create(thread, NULL, lane_thread, lane);
+        if (failed)
+            return error_set(err, ERROR_INTERNAL, "starting a thread: %s", strerror(failed));
+        pthread_setname_np(*thread, lane_names[which]);
+    }
+    return 0;
+}
+
+static void lane_stop(struct lane *lane)
+{
+    if (lane->ready)
+        queue_close(lane->ready);
+    for (int i = 0; i < lane->thread_count; i++)
+        pthread_join(lane->threads[i], NULL);
+    free(lane->threads);
+    if (lane->ready)
+        queue_free(lane->ready, NULL);
+}
+
+static int dispatcher_init(struct dispatcher *dispatcher, struct error *err)
+{
+    pthread_condattr_t attributes;
+
+    pthread_mutex_init(&dispatcher->lock, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&dispatcher->quiet, &attributes);
+    pthread_condattr_destroy(&attributes);
+    dispatcher->claims = claims_new(err);
+    if (!dispatcher->claims)
+        return -1;
+    for (int lane = 0; lane < DISPATCHER_LANES; lane++)
+        if (lane_start(dispatcher, lane, err) < 0)
+            return -1;
+    return 0;
+}
+
+struct dispatcher *dispatcher_new(const struct dispatcher_settings *settings, struct error *err)
+{
+    struct dispatcher *dispatcher = calloc(1, sizeof(*dispatcher));
+
+    if (!dispatcher) {
+        error_set_memory(err);
+        return NULL;
+    }
+    dispatcher->settings = *settings;
+    if (dispatcher_init(dispatcher, err) < 0) {
+        dispatcher_free(dispatcher);
+        return NULL;
+    }
+    return dispatcher;
+}
+
+void dispatcher_tick(struct dispatcher *dispatcher)
+{
+    struct task *task, *next;
+    SCOPE_LOCK(&dispatcher->lock);
+
+    HASH_ITER (hh, dispatcher->tasks, task, next) {
+        if (task->run)
+            job_run_tick(task->run);
+    }
+}
+
+int dispatcher_drain(struct dispatcher *dispatcher, int timeout_ms)
+{
+    struct timespec end;
+    int waited = 0;
+    SCOPE_LOCK(&dispatcher->lock);
+
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    end.tv_sec += timeout_ms / 1000;
+    end.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
+    if (end.tv_nsec >= 1000000000) {
+        end.tv_sec++;
+        end.tv_nsec -= 1000000000;
+    }
+    dispatcher->draining = true;
+    while (dispatcher->busy > 0 && waited == 0)
+        waited = pthread_cond_timedwait(&dispatcher->quiet, &dispatcher->lock, &end);
+    return dispatcher->busy > 0 ? -1 : 0;
+}
+
+/* Nothing runs any more: what is granted its claims now is freed all the same. */
+static void task_let_lie(void *opaque)
+{
+    (void)opaque;
+}
+
+static void dispatcher_forget_all(struct dispatcher *dispatcher)
+{
+    struct task *task, *next_task;
+    struct ended *ended, *next_ended;
+
+    HASH_ITER (hh, dispatcher->tasks, task, next_task) {
+        HASH_DEL(dispatcher->tasks, task);
+        claims_leave(dispatcher->claims, task->ticket, task_let_lie);
+        task_free(task);
+    }
+    HASH_ITER (hh, dispatcher->ended, ended, next_ended) {
+        HASH_DEL(dispatcher->ended, ended);
+        free(ended);
+    }
+}
+
+void dispatcher_free(struct dispatcher *dispatcher)
+{
+    if (!dispatcher)
+        return;
+    for (int lane = 0; lane < DISPATCHER_LANES; lane++)
+        lane_stop(&dispatcher->lanes[lane]);
+    dispatcher_forget_all(dispatcher);
+    if (dispatcher->claims)
+        claims_free(dispatcher->claims);
+    pthread_cond_destroy(&dispatcher->quiet);
+    pthread_mutex_destroy(&dispatcher->lock);
+    free(dispatcher);
+}
