@@ -4,11 +4,12 @@
 /* Structured log lines on standard error: one line an event, as text for a terminal or as JSON for a collector.
  *
  * Text: `2026-11-20T12:00:00.123Z info  dispatcher: job started job=5f0c… type=volume.clone`. JSON: one object with
- * `time` (RFC 3339, UTC), `level`, `area`, `message` and the fields. Under systemd (JOURNAL_STREAM names
- * standard error) the text form starts with the priority (`<6>`, sd-daemon(3)) and leaves the time to the journal. A
- * line above 4096 bytes is cut: the text ends in `...`, the JSON has `"cut": true`.
+ * `time` (RFC 3339, UTC), `level`, `area`, `message` and the fields. Under systemd (JOURNAL_STREAM names standard
+ * error) the text form starts with the priority (`<6>`, sd-daemon(3)) and leaves the time to the journal. A line above
+ * 4096 bytes is cut: the text ends in `...`, the JSON has `"cut": true`.
  *
- * All functions may be called from any thread; a line is written with one write(2), errno is kept. Secrets never reach this module. */
+ * All functions may be called from any thread; a line is written with one write(2), and errno is kept. Secrets never
+ * reach this module. */
 
 #ifndef VIRTJOB_LOG_H
 #define VIRTJOB_LOG_H
