@@ -17,22 +17,28 @@
 struct progress;
 
 /* Takes `report` (a new reference): {phase, done, total, unit, percent, rate, eta_s, stalled, seq}, `rate` in units a
- * second and `eta_s` only where they are known, percent with one decimal. */
+ * second (smoothed over some ten seconds) and `eta_s` only where they are known, percent with one decimal, 100 only
+ * from progress_finish. Called in the order of seq, by whichever thread reported, under the progress' lock: it must
+ * not block nor call back. */
 typedef void (*progress_sink)(void *opaque, json_t *report);
 
-/* `interval_ms`: at most one report in that time; `quiet_ms`: none before that much time has passed since new. */
+/* `interval_ms`: at most one report in that time, progress_finish aside; `quiet_ms`: none before that much time has
+ * passed since new. */
 struct progress *progress_new(int interval_ms, int quiet_ms, progress_sink sink, void *opaque,
                               struct error *err);
 void progress_free(struct progress *progress);
 
-/* A new phase, as "copying", counted in `unit` ("bytes", "steps", "percent"); done and total start over. */
+/* A new phase, as "copying", counted in `unit` ("bytes", "steps", "percent"); done and total start over. Both strings
+ * are copied, up to 63 bytes. Reports nothing by itself. */
 void progress_phase(struct progress *progress, const char *phase, const char *unit);
 
-/* Any thread. `total` 0: not known yet. A smaller `done` than before counts as the old one; `done` above `total` as
- * `total`. Stalled: no growth for 40 s (the design's figure for migration). */
+/* Any thread. `total` 0: not known yet, or as before. A smaller `done` than before counts as the old one; `done` above
+ * `total` as `total`. A total that grows does not lower the percentage. Stalled: no growth for 40 s (the design's
+ * figure for migration). */
 void progress_update(struct progress *progress, uint64_t done, uint64_t total);
 
-/* The last word of a phase that ended well: done = total, reported where anything of the phase was reported. */
+/* The last word of a phase that ended well: done = total, reported where anything of the phase was reported, whenever
+ * the last report was. */
 void progress_finish(struct progress *progress);
 
 /* While a call blocks, another thread looks on: `sample` is called at once and then every `period_ms` until
@@ -41,6 +47,11 @@ struct progress_sampler;
 typedef int (*progress_sample)(void *opaque, uint64_t *ret_done, uint64_t *ret_total);
 struct progress_sampler *progress_sampler_start(struct progress *progress, int period_ms,
                                                 progress_sample sample, void *opaque, struct error *err);
+/* NULL is allowed. */
 void progress_sampler_stop(struct progress_sampler *sampler);
+
+/* For tests: the time in milliseconds comes from `now`, which may be called by any thread, instead of CLOCK_MONOTONIC.
+ * To be set before the first phase. */
+void progress_set_clock(struct progress *progress, int64_t (*now)(void *opaque), void *opaque);
 
 #endif

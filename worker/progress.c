@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * Copyright (C) the virtjob authors */
+
+/* Progress is one small state under a mutex, which is also held while a report goes out: so reports leave in order.
+ *
+ * The rate is what was done divided by the time it took, both fading with a time constant of ten seconds. Fading both
+ * makes it right from the first seconds on, however uneven the updates come. */
+
+#include "progress.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "cleanup.h"
+
+#define RATE_WINDOW_S      10.0
+#define RATE_KNOWN_AFTER_S 0.5
+#define ETA_MAX_S          (366 * 86400.0) /* beyond, it is a guess of no use */
+#define STALLED_AFTER_MS   40000
+
+struct progress {
+    pthread_mutex_t mutex; /* guards all below that changes */
+    progress_sink sink;
+    void *opaque;
+    int64_t (*now)(void *opaque);
+    void *clock;
+    int interval_ms;
+    int64_t loud_from; /* no report before */
+    int64_t reported;  /* when the last report went out; -1: none yet */
+    uint64_t seq;
+
+    /* Of the phase */
+    char phase[64], unit[64];
+    uint64_t done, total;
+    double percent; /* the highest so far */
+    int64_t grown;  /* when `done` last grew */
+    int64_t updated;
+    double recent_done, recent_s; /* fading sums */
+    bool phase_reported;
+};
+
+static int64_t monotonic_ms(void *unused)
+{
+    struct timespec now;
+
+    (void)unused;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
+}
+
+static int64_t now_ms(const struct progress *progress)
+{
+    return progress->now(progress->clock);
+}
+
+struct progress *progress_new(int interval_ms, int quiet_ms, progress_sink sink, void *opaque,
+                              struct error *err)
+{
+    struct progress *progress = calloc(1, sizeof(*progress));
+
+    if (!progress) {
+        error_set_memory(err);
+        return NULL;
+    }
+    pthread_mutex_init(&progress->mutex, NULL);
+    progress->sink = sink;
+    progress->opaque = opaque;
+    progress->interval_ms = interval_ms;
+    progress->now = monotonic_ms;
+    progress->grown = progress->updated = now_ms(progress);
+    progress->loud_from = progress->grown + quiet_ms;
+    progress->reported = -1;
+    return progress;
+}
+
+void progress_set_clock(struct progress *progress, int64_t (*now)(void *opaque), void *opaque)
+{
+    SCOPE_LOCK(&progress->mutex);
+    int64_t quiet_ms = progress->loud_from - progress->grown;
+
+    progress->now = now;
+    progress->clock = opaque;
+    progress->grown = progress->updated = now_ms(progress);
+    progress->loud_from = progress->grown + quiet_ms;
+}
+
+void progress_free(struct progress *progress)
+{
+    if (!progress)
+        return;
+    pthread_mutex_destroy(&progress->mutex);
+    free(progress);
+}
+
+void progress_phase(struct progress *progress, const char *phase, const char *unit)
+{
+    SCOPE_LOCK(&progress->mutex);
+
+    snprintf(progress->phase, sizeof(progress->phase), "%s", phase);
+    snprintf(progress->unit, sizeof(progress->unit), "%s", unit);
+    progress->done = progress->total = 0;
+    progress->percent = 0;
+    progress->recent_done = progress->recent_s = 0;
+    progress->grown = progress->updated = now_ms(progress);
+    progress->phase_reported = false;
+}
+
+/* With the mutex held, as all below. */
+
+/* 1 / (1 + x) fades like exp(-x) where updates are closer than the window, and stays well-behaved where they are not. */
+static void progress_measure(struct progress *progress, uint64_t growth, int64_t now)
+{
+    double passed_s = (double)(now - progress->updated) / 1000;
+    double fade = 1 / (1 + passed_s / RATE_WINDOW_S);
+
+    progress->recent_done = progress->recent_done * fade + (double)growth;
+    progress->recent_s = progress->recent_s * fade + passed_s;
+    progress->updated = now;
+    if (growth > 0)
+        progress->grown = now;
+}
+
+/* Rounded down, and never 100: that is for progress_finish to say, since a total may still grow. */
+static double percent_of(uint64_t done, uint64_t total)
+{
+    double tenths = total > 0 ? 1000.0 * (double)done / (double)total : 0;
+
+    return (double)(int)(tenths < 999 ? tenths : 999) / 10;
+}
+
+static void progress_set(struct progress *progress, uint64_t done, uint64_t total, int64_t now)
+{
+    uint64_t before = progress->done;
+
+    if (total == 0)
+        total = progress->total;
+    if (total > 0 && done > total)
+        done = total;
+    if (done < before)
+        done = before;
+    if (total > 0 && total < done)
+        total = done;
+    progress->done = done;
+    progress->total = total;
+    double percent = percent_of(done, total);
+    if (percent > progress->percent)
+        progress->percent = percent;
+    progress_measure(progress, done - before, now);
+}
+
+static void report_add_rate(const struct progress *progress, json_t *report)
+{
+    double rate, eta_s;
+
+    if (progress->recent_s < RATE_KNOWN_AFTER_S || progress->done == 0)
+        return;
+    rate = progress->recent_done / progress->recent_s;
+    if (rate < 1e15) /* one decimal is enough */
+        rate = (double)(int64_t)(rate * 10 + 0.5) / 10;
+    json_object_set_new(report, "rate", json_real(rate));
+    eta_s = (double)(progress->total - progress->done) / (rate > 0 ? rate : 1e-9);
+    if (progress->total > 0 && eta_s < ETA_MAX_S)
+        json_object_set_new(report, "eta_s", json_integer((json_int_t)(eta_s + 0.5)));
+}
+
+static json_int_t json_count(uint64_t count)
+{
+    return count > INT64_MAX ? INT64_MAX : (json_int_t)count;
+}
+
+/* Without memory there is no report. */
+static void progress_report(struct progress *progress, int64_t now)
+{
+    json_t *report = json_pack(
+        "{s:s, s:I, s:I, s:s, s:f, s:b, s:I}", "phase", progress->phase, "done", json_count(progress->done),
+        "total", json_count(progress->total), "unit", progress->unit, "percent", progress->percent, "stalled",
+        now - progress->grown >= STALLED_AFTER_MS, "seq", json_count(progress->seq + 1));
+
+    if (!report)
+        return;
+    report_add_rate(progress, report);
+    progress->seq++;
+    progress->reported = now;
+    progress->phase_reported = true;
+    progress->sink(progress->opaque, report);
+}
+
+static bool progress_may_report(const struct progress *progress, int64_t now)
+{
+    return now >= progress->loud_from &&
+           (progress->reported < 0 || now - progress->reported >= progress->interval_ms);
+}
+
+void progress_update(struct progress *progress, uint64_t done, uint64_t total)
+{
+    SCOPE_LOCK(&progress->mutex);
+    int64_t now = now_ms(progress);
+
+    progress_set(progress, done, total, now);
+    if (progress_may_report(progress, now))
+        progress_report(progress, now);
+}
+
+void progress_finish(struct progress *progress)
+{
+    SCOPE_LOCK(&progress->mutex);
+    int64_t now = now_ms(progress);
+    bool said_already = progress->percent >= 100;
+
+    if (progress->total == 0)
+        progress->total = progress->done;
+    progress_set(progress, progress->total, progress->total, now);
+    progress->percent = 100;
+    if (progress->phase_reported && !said_already)
+        progress_report(progress, now);
+}
+
+/* The sampler */
+
+struct progress_sampler {
+    struct progress *progress;
+    progress_sample sample;
+    void *opaque;
+    int period_ms;
+    pthread_t thread;
+    pthread_mutex_t mutex; /* guards `stopping` */
+    pthread_cond_t wakeup; /* on CLOCK_MONOTONIC */
+    bool stopping;
+};
+
+static struct timespec time_after(int ms)
+{
+    struct timespec time;
+
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    time.tv_sec += ms / 1000;
+    time.tv_nsec += ms % 1000 * 1000000L;
+    if (time.tv_nsec >= 1000000000L) {
+        time.tv_sec++;
+        time.tv_nsec -= 1000000000L;
+    }
+    return time;
+}
+
+/* Waits one period, counted from the end of the sample: a slow one must not be followed by a burst. */
+static bool sampler_wait(struct progress_sampler *sampler)
+{
+    struct timespec until = time_after(sampler->period_ms);
+    SCOPE_LOCK(&sampler->mutex);
+
+    while (!sampler->stopping)
+        if (pthread_cond_timedwait(&sampler->wakeup, &sampler->mutex, &until) != 0)
+            break;
+    return !sampler->stopping;
+}
+
+static void *sampler_run(void *opaque)
+{
+    struct progress_sampler *sampler = opaque;
+    uint64_t done, total;
+
+    do {
+        if (sampler->sample(sampler->opaque, &done, &total) == 0)
+            progress_update(sampler->progress, done, total);
+    } while (sampler_wait(sampler));
+    return NULL;
+}
+
+/* Signals are for the main thread. */
+static int sampler_spawn(struct progress_sampler *sampler)
+{
+    sigset_t all, before;
+    int failure;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    failure = pthread_create(&sampler->thread, NULL, sampler_run, sampler);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return failure;
+}
+
+static void sampler_free(struct progress_sampler *sampler)
+{
+    pthread_cond_destroy(&sampler->wakeup);
+    pthread_mutex_destroy(&sampler->mutex);
+    free(sampler);
+}
+
+struct progress_sampler *progress_sampler_start(struct progress *progress, int period_ms,
+                                                progress_sample sample, void *opaque, struct error *err)
+{
+    struct progress_sampler *sampler = calloc(1, sizeof(*sampler));
+    pthread_condattr_t attributes;
+
+    if (!sampler) {
+        error_set_memory(err);
+        return NULL;
+    }
+    *sampler = (struct progress_sampler){
+        .progress = progress, .sample = sample, .opaque = opaque, .period_ms = period_ms > 0 ? period_ms : 1
+    };
+    pthread_mutex_init(&sampler->mutex, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&sampler->wakeup, &attributes);
+    pthread_condattr_destroy(&attributes);
+    if (sampler_spawn(sampler) != 0) {
+        sampler_free(sampler);
+        error_set(err, ERROR_INTERNAL, "cannot start a thread to watch the progress");
+        return NULL;
+    }
+    return sampler;
+}
+
+static void sampler_ask_to_stop(struct progress_sampler *sampler)
+{
+    SCOPE_LOCK(&sampler->mutex);
+
+    sampler->stopping = true;
+    pthread_cond_signal(&sampler->wakeup);
+}
+
+void progress_sampler_stop(struct progress_sampler *sampler)
+{
+    if (!sampler)
+        return;
+    sampler_ask_to_stop(sampler);
+    pthread_join(sampler->thread, NULL);
+    sampler_free(sampler);
+}
