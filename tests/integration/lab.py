@@ -32,6 +32,10 @@ broker, libvirtd, program = servers.broker, servers.libvirtd, servers.program
 ROOT, SCALE, WRAPPER = servers.ROOT, servers.SCALE, servers.WRAPPER
 
 
+def _end(number, _frame):
+    sys.exit(f"ended by {signal.Signals(number).name}")  # unwinds, and so cleans up
+
+
 def main(functions=None):
     """Runs the test functions of the calling program in their order and ends it: 0, 1, or 77 if all are skipped."""
     module = sys.modules["__main__"]
@@ -39,7 +43,7 @@ def main(functions=None):
     wanted = sys.argv[1:]
     failed = skipped = 0
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
-        signal.signal(number, lambda received, _frame: sys.exit(128 + received))
+        signal.signal(number, _end)
     signal.alarm(int(float(os.environ.get("VIRTJOB_TEST_TIMEOUT", "0"))))
     with cleanup:
         for test in [t for t in tests if not wanted or t.__name__ in wanted]:

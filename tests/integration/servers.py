@@ -166,9 +166,9 @@ class Libvirtd(Server):
 
 def _shared(kind, variable):
     def make():
-        if variable not in os.environ and kind is Libvirtd and os.geteuid() != 0:
+        if not os.environ.get(variable) and kind is Libvirtd and os.geteuid() != 0:
             raise Skip("a private libvirtd needs root")
-        return kind(env_file=os.environ.get(variable))
+        return kind(env_file=os.environ.get(variable) or None)
     return once(make)
 
 
