@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * Copyright (C) the virtjob authors */
+
+/* The area of volumes: finding, looking at and deleting them; the table of its job types last. Making them is in
+ * volume_create.c and volume_clone.c, lists are in volume_list.c. */
+
+#include "volume_internal.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <libvirt/virterror.h>
+
+#include "jobs.h"
+
+/* How long an undo waits for libvirt to end a copy that it has lost the connection to. */
+#define UNDO_WAIT_MS    30000
+#define UNDO_PAUSE_MS   500
+
+#define RESERVED_SUFFIX ".virtjob"
+
+/* libvirt passes on what qemu-img wrote, line end and all. */
+static void error_trim(char *text)
+{
+    size_t length = strlen(text);
+
+    while (length > 0 && strchr(" \n\r\t", text[length - 1]))
+        text[--length] = '\0';
+}
+
+/* For the storage driver one code has several meanings; only its words tell them apart. */
+static enum error_code error_refine(const struct error *err)
+{
+    bool storage = err->libvirt_domain == VIR_FROM_STORAGE;
+    const char *said = err->libvirt_message;
+
+    if (storage && err->libvirt_code == VIR_ERR_OPERATION_INVALID)
+        return strstr(said, "already exists") ? ERROR_CONFLICT : ERROR_BUSY;
+    if (err->libvirt_code != VIR_ERR_INTERNAL_ERROR)
+        return err->code;
+    if (storage && strstr(said, "already in use"))
+        return ERROR_CONFLICT;
+    if (strstr(said, "No space left on device") || strstr(said, "Disk quota exceeded"))
+        return ERROR_NO_SPACE;
+    return err->code;
+}
+
+int volume_error(struct error *err, const char *fmt, ...)
+{
+    char doing[256];
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(doing, sizeof(doing), fmt, args);
+    va_end(args);
+    error_set_libvirt(err, "%s", doing);
+    if (!err)
+        return -1;
+    error_trim(err->message);
+    error_trim(err->libvirt_message);
+    err->code = error_refine(err);
+    return -1;
+}
+
+bool volume_name_is_reserved(const char *name)
+{
+    size_t length = strlen(name), suffix = strlen(RESERVED_SUFFIX);
+
+    return length >= suffix && strcmp(name + length - suffix, RESERVED_SUFFIX) == 0;
+}
+
+int volume_find_pool(struct job *job, const char *name, const char *where, virStoragePoolPtr *ret_pool,
+                     struct error *err)
+{
+    AUTO(pool) virStoragePoolPtr pool = virStoragePoolLookupByName(job->conn, name);
+
+    if (!pool && virGetLastErrorCode() == VIR_ERR_NO_STORAGE_POOL)
+        return error_set_at(err, ERROR_NOT_FOUND, where, "there is no pool '%s'", name);
+    if (!pool)
+        return error_set_libvirt(err, "looking up pool '%s'", name);
+    int active = virStoragePoolIsActive(pool);
+    if (active < 0)
+        return error_set_libvirt(err, "looking at pool '%s'", name);
+    if (!active)
+        return error_set_at(err, ERROR_CONFLICT, where, "pool '%s' is not active", name);
+    *ret_pool = STEAL(&pool);
+    return 0;
+}
+
+/* NULL where the pool has no such volume. */
+static int volume_lookup(virStoragePoolPtr pool, const char *name, virStorageVolPtr *ret_vol,
+                         struct error *err)
+{
+    virStorageVolPtr vol = virStorageVolLookupByName(pool, name);
+
+    if (!vol && virGetLastErrorCode() != VIR_ERR_NO_STORAGE_VOL)
+        return volume_error(err, "looking up volume '%s'", name);
+    *ret_vol = vol;
+    return 0;
+}
+
+int volume_find(struct job *job, const json_t *ref, const char *where, virStoragePoolPtr *ret_pool,
+                virStorageVolPtr *ret_vol, struct error *err)
+{
+    const char *name = job_string(ref, "volume", ""), *pool_name = job_string(ref, "pool", "");
+    AUTO(pool) virStoragePoolPtr pool = NULL;
+    AUTO(volume) virStorageVolPtr vol = NULL;
+    char at[VOLUME_WHERE_SIZE];
+
+    snprintf(at, sizeof(at), "%s/pool", where);
+    if (volume_find_pool(job, pool_name, at, &pool, err) < 0 || volume_lookup(pool, name, &vol, err) < 0)
+        return -1;
+    snprintf(at, sizeof(at), "%s/volume", where);
+    if (!vol)
+        return error_set_at(err, ERROR_NOT_FOUND, at, "there is no volume '%s' in pool '%s'", name,
+                            pool_name);
+    if (ret_pool)
+        *ret_pool = STEAL(&pool);
+    *ret_vol = STEAL(&vol);
+    return 0;
+}
+
+int volume_result(const char *pool, virStorageVolPtr vol, json_t **ret_result, struct error *err)
+{
+    AUTO(volume_info) struct volume_info info = { 0 };
+
+    if (volume_info_read(vol, &info, err) < 0)
+        return -1;
+    json_t *json = volume_info_json(pool, &info, err);
+    if (!json)
+        return -1;
+    *ret_result = json_pack("{s:o}", "volume", json);
+    return *ret_result ? 0 : error_set_memory(err);
+}
+
+int volume_delete(virStorageVolPtr vol, bool *ret_gone, struct error *err)
+{
+    bool gone = false;
+
+    if (virStorageVolDelete(vol, 0) < 0) {
+        gone = virGetLastErrorCode() == VIR_ERR_NO_STORAGE_VOL;
+        if (!gone)
+            return volume_error(err, "deleting volume '%s'", virStorageVolGetName(vol));
+    }
+    if (ret_gone)
+        *ret_gone = gone;
+    return 0;
+}
+
+/* A copy whose client is gone goes on in the daemon, and until it ends its target cannot be deleted. */
+int volume_undo_create(struct job *job, const json_t *state, struct error *err)
+{
+    AUTO(pool) virStoragePoolPtr pool = NULL;
+    AUTO(volume) virStorageVolPtr vol = NULL;
+
+    if (volume_find_pool(job, job_string(state, "pool", ""), "", &pool, err) < 0 ||
+        volume_lookup(pool, job_string(state, "volume", ""), &vol, err) < 0)
+        return -1;
+    for (int waited_ms = 0; vol; waited_ms += UNDO_PAUSE_MS) {
+        struct error failure = ERROR_INIT;
+
+        if (volume_delete(vol, NULL, &failure) == 0)
+            return 0;
+        if (failure.code != ERROR_BUSY || waited_ms >= UNDO_WAIT_MS) {
+            *err = failure;
+            return -1;
+        }
+        if (job_wait(job, UNDO_PAUSE_MS, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int handle_info(struct job *job, json_t **ret_result, struct error *err)
+{
+    AUTO(volume) virStorageVolPtr vol = NULL;
+
+    if (volume_find(job, job->params, "/params", NULL, &vol, err) < 0)
+        return -1;
+    return volume_result(job_string(job->params, "pool", ""), vol, ret_result, err);
+}
+
+static int delete_check_use(struct job *job, virStorageVolPtr vol, struct error *err)
+{
+    AUTO(string) char *guest = NULL;
+
+    if (job_flag(job->params, "force", false))
+        return 0;
+    int used = volume_used_by(job->conn, VIR_CONNECT_LIST_DOMAINS_ACTIVE, VOLUME_ANY_USE, vol, &guest, err);
+    if (used > 0)
+        return error_set_at(err, ERROR_BUSY, "/params/volume", "guest '%s' runs on volume '%s'", guest,
+                            virStorageVolGetName(vol));
+    return used;
+}
+
+static int handle_delete(struct job *job, json_t **ret_result, struct error *err)
+{
+    const char *pool_name = job_string(job->params, "pool", "");
+    const char *name = job_string(job->params, "volume", "");
+    AUTO(pool) virStoragePoolPtr pool = NULL;
+    AUTO(volume) virStorageVolPtr vol = NULL;
+    bool gone = true;
+
+    if (volume_find_pool(job, pool_name, "/params/pool", &pool, err) < 0 ||
+        volume_lookup(pool, name, &vol, err) < 0)
+        return -1;
+    if (vol && (delete_check_use(job, vol, err) < 0 || volume_delete(vol, &gone, err) < 0))
+        return -1;
+    if (gone)
+        job_unchanged(job);
+    *ret_result = json_pack("{s:s, s:s}", "pool", pool_name, "volume", name);
+    return *ret_result ? 0 : error_set_memory(err);
+}
+
+/* Deleting may take a huge file's seconds, but must not wait behind copies that take hours: quick. */
+const struct job_type volume_types[] = {
+    { "volume.create",
+      JOB_LONG,
+      volume_create,
+      { { JOB_VOLUME, true, "/target" }, { JOB_VOLUME, false, "/backing" } } },
+    { "volume.clone",
+      JOB_LONG,
+      volume_clone,
+      { { JOB_VOLUME, false, "/source" }, { JOB_VOLUME, true, "/target" } } },
+    { "volume.info", JOB_QUICK, handle_info, { { 0 } } },
+    { "volume.list", JOB_QUICK, volume_list, { { 0 } } },
+    { "volume.delete", JOB_QUICK, handle_delete, { { JOB_VOLUME, true, "" } } },
+    { 0 },
+};

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * Copyright (C) the virtjob authors */
+
+/* What other areas need of volumes: to find one, to see what it is, and to clone one as a part of a larger job.
+ *
+ * A reference is a JSON object {"pool", "volume"} that the schema has checked. `where` is always the JSON pointer of that
+ * object in the job, as "/params/source"; errors point at its member at fault. */
+
+#ifndef VIRTJOB_VOLUME_H
+#define VIRTJOB_VOLUME_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cleanup.h"
+#include "error.h"
+#include "job.h"
+
+/* A volume as libvirt describes it. */
+struct volume_info {
+    char *name;
+    char *path;
+    char *type;   /* "file", "block", …; NULL where libvirt is silent */
+    char *format; /* as the pool detected it; "raw" where it knows of no formats */
+    uint64_t capacity;
+    uint64_t allocation;
+    uint64_t physical;  /* 0: not told */
+    char *backing_path; /* NULL: not an overlay */
+    char *backing_format;
+    int mode; /* permission bits; -1: not told */
+};
+
+void volume_info_done(struct volume_info *info);
+
+static inline void cleanup_volume_info(struct volume_info *info)
+{
+    volume_info_done(info);
+}
+
+/* Reads the description; volume_info_done in any case. */
+int volume_info_read(virStorageVolPtr vol, struct volume_info *info, struct error *err);
+
+/* As common.json#/$defs/volumeInfo has it: a new reference. */
+json_t *volume_info_json(const char *pool, const struct volume_info *info, struct error *err);
+
+/* The pool of that name, which must be active; `where` is the pointer of the name. */
+int volume_find_pool(struct job *job, const char *name, const char *where, virStoragePoolPtr *ret_pool,
+                     struct error *err);
+
+/* The volume that the reference names; `ret_pool` may be NULL. ERROR_NOT_FOUND where one of the two is missing. */
+int volume_find(struct job *job, const json_t *ref, const char *where, virStoragePoolPtr *ret_pool,
+                virStorageVolPtr *ret_vol, struct error *err);
+
+/* Deletes; one that is not there is success, with *ret_gone (may be NULL) set: it had gone already. */
+int volume_delete(virStorageVolPtr vol, bool *ret_gone, struct error *err);
+
+/* An undo (job_undo) for a volume that the job has created: `state` is its reference. */
+int volume_undo_create(struct job *job, const json_t *state, struct error *err);
+
+/* error_set_libvirt with what is known of the storage driver: its "still being allocated" is ERROR_BUSY, a full disk is
+ * ERROR_NO_SPACE even where only qemu-img said so, a name or file that exists is ERROR_CONFLICT. */
+int volume_error(struct error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+enum volume_access {
+    VOLUME_ANY_USE, /* as a disk, or below one in its backing chain */
+    VOLUME_WRITES,  /* as a disk it can write to */
+};
+
+/* Whether a guest has the volume: 1 with its name in *ret_guest (free), 0 for none, -1. `flags` as of
+ * virConnectListAllDomains: which guests to look at. */
+int volume_used_by(virConnectPtr conn, unsigned flags, enum volume_access access, virStorageVolPtr vol,
+                   char **ret_guest, struct error *err);
+
+/* Does what volume.clone does: `params` is an object as the parameters of that type, `where` its own pointer
+ * ("/params", "/params/disks/0"). Begins the step "clone", registers its undo, reports its progress. The result, a new
+ * reference, is {"volume": volumeInfo, "method", "why"?}: `why` only where the method was left to us. */
+int volume_clone_run(struct job *job, const json_t *params, const char *where, json_t **ret_result,
+                     struct error *err);
+
+#endif

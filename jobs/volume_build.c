@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * Copyright (C) the virtjob authors */
+
+/* Making one volume, be it empty, an overlay or a copy: the checks before, the progress meanwhile, and what is left to
+ * be cleaned up when it fails. */
+
+#include "volume_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include <libvirt/virterror.h>
+
+#include "xml.h"
+
+#define SAMPLE_MS 250
+
+static int build_find_pool_type(struct volume_build *build, struct error *err)
+{
+    static const char *const of_files[] = { "dir", "fs", "netfs", "vstorage" };
+    AUTO(string) char *text = virStoragePoolGetXMLDesc(build->pool, 0);
+
+    if (!text)
+        return error_set_libvirt(err, "looking at pool '%s'", build->pool_name);
+    AUTO(xml_doc) xmlDocPtr doc = xml_parse(text, "pool", "", err);
+    if (!doc)
+        return -1;
+    AUTO(string) char *type = xml_get(doc, "/pool/@type");
+    for (size_t i = 0; type && i < sizeof(of_files) / sizeof(*of_files); i++)
+        build->pool_of_files |= strcmp(type, of_files[i]) == 0;
+    return 0;
+}
+
+/* 1 there, 0 not, -1. */
+static int build_exists(const struct volume_build *build, struct error *err)
+{
+    AUTO(volume) virStorageVolPtr vol = virStorageVolLookupByName(build->pool, build->spec.name);
+
+    if (vol)
+        return 1;
+    if (virGetLastErrorCode() == VIR_ERR_NO_STORAGE_VOL)
+        return 0;
+    return volume_error(err, "looking up volume '%s'", build->spec.name);
+}
+
+static int build_check_name(const struct volume_build *build, struct error *err)
+{
+    char at[VOLUME_WHERE_SIZE + 8];
+
+    snprintf(at, sizeof(at), "%s/volume", build->where);
+    if (volume_name_is_reserved(build->spec.name))
+        return error_set_at(err, ERROR_INVALID, at, "the name '%s' is reserved for virtjob's own records",
+                            build->spec.name);
+    int exists = build_exists(build, err);
+    if (exists > 0)
+        return error_set_at(err, ERROR_CONFLICT, at, "there is a volume '%s' in pool '%s' already",
+                            build->spec.name, build->pool_name);
+    return exists;
+}
+
+int volume_build_init(struct job *job, const json_t *ref, const char *where, struct volume_build *build,
+                      struct error *err)
+{
+    char at[VOLUME_WHERE_SIZE];
+
+    *build = (struct volume_build){ .pool_name = job_string(ref, "pool", ""),
+                                    .spec = { .name = job_string(ref, "volume", "") } };
+    snprintf(build->where, sizeof(build->where), "%s", where);
+    snprintf(at, sizeof(at), "%s/pool", where);
+    if (volume_find_pool(job, build->pool_name, at, &build->pool, err) < 0)
+        return -1;
+    if (build_find_pool_type(build, err) < 0)
+        return -1;
+    return build_check_name(build, err);
+}
+
+void volume_build_done(struct volume_build *build)
+{
+    if (build->pool)
+        virStoragePoolFree(STEAL(&build->pool));
+}
+
+int volume_build_set_format(struct volume_build *build, const char *wanted, const char *fallback,
+                            const char *where, struct error *err)
+{
+    if (build->pool_of_files)
+        build->spec.format = wanted ? wanted : fallback;
+    else if (wanted && strcmp(wanted, "raw") != 0)
+        return error_set_at(err, ERROR_UNSUPPORTED, where,
+                            "pool '%s' does not hold files: its volumes are raw", build->pool_name);
+    return 0;
+}
+
+static int build_available(const struct volume_build *build, uint64_t *ret_bytes, struct error *err)
+{
+    virStoragePoolInfo info;
+
+    if (virStoragePoolGetInfo(build->pool, &info) < 0)
+        return error_set_libvirt(err, "looking at pool '%s'", build->pool_name);
+    *ret_bytes = info.available;
+    return 0;
+}
+
+/* libvirt counts only its own volumes between two refreshes of a pool. A refresh is refused while anything is being
+ * copied into the pool; then the figure must do. */
+int volume_build_has_room(const struct volume_build *build, uint64_t needed, struct error *err)
+{
+    char at[VOLUME_WHERE_SIZE + 8];
+    uint64_t available = 0;
+
+    if (build_available(build, &available, err) < 0)
+        return -1;
+    if (available < needed && virStoragePoolRefresh(build->pool, 0) == 0 &&
+        build_available(build, &available, err) < 0)
+        return -1;
+    snprintf(at, sizeof(at), "%s/pool", build->where);
+    if (available < needed)
+        return error_set_at(
+            err, ERROR_NO_SPACE, at, "pool '%s' has %llu bytes available, volume '%s' needs about %llu",
+            build->pool_name, (unsigned long long)available, build->spec.name, (unsigned long long)needed);
+    return 0;
+}
+
+/* Looks on while libvirt writes, over a connection that is not the one waiting for it. */
+struct build_watch {
+    struct job *job;
+    const struct volume_build *build;
+    virConnectPtr conn;
+    virStorageVolPtr vol; /* NULL until it is there */
+    struct progress_sampler *sampler;
+};
+
+static int watch_find(struct build_watch *watch)
+{
+    AUTO(pool) virStoragePoolPtr pool = virStoragePoolLookupByName(watch->conn, watch->build->pool_name);
+
+    watch->vol = pool ? virStorageVolLookupByName(pool, watch->build->spec.name) : NULL;
+    return watch->vol ? 0 : -1;
+}
+
+/* What is written is told by the allocation, which grows from nothing as `allocation` in the spec is 0. How much it will
+ * be is a guess for a compressed source or one of many zeros; where the guess proves too low it gives way, so that a
+ * copy is never said to be complete while it goes on. */
+static int watch_sample(void *opaque, uint64_t *ret_done, uint64_t *ret_total)
+{
+    struct build_watch *watch = opaque;
+    virStorageVolInfo info;
+
+    if (!watch->vol && watch_find(watch) < 0)
+        return -1;
+    if (virStorageVolGetInfo(watch->vol, &info) < 0)
+        return -1;
+    uint64_t least = info.allocation + info.allocation / 8;
+    *ret_done = info.allocation;
+    *ret_total = watch->build->total > least ? watch->build->total : least;
+    return 0;
+}
+
+static void watch_stop(struct build_watch *watch)
+{
+    if (watch->sampler)
+        progress_sampler_stop(STEAL(&watch->sampler));
+    if (watch->vol)
+        virStorageVolFree(STEAL(&watch->vol));
+    if (watch->conn)
+        job_query_end(watch->job, STEAL(&watch->conn));
+}
+
+static int watch_start(struct build_watch *watch, struct error *err)
+{
+    struct progress *progress = job_progress(watch->job);
+
+    if (!watch->build->phase)
+        return 0;
+    progress_phase(progress, watch->build->phase, "bytes");
+    progress_update(progress, 0, watch->build->total);
+    if (!watch->build->pool_of_files) /* a block device is allocated before the first byte is written */
+        return 0;
+    if (job_query_begin(watch->job, &watch->conn, err) < 0)
+        return -1;
+    watch->sampler = progress_sampler_start(progress, SAMPLE_MS, watch_sample, watch, err);
+    if (watch->sampler)
+        return 0;
+    watch_stop(watch);
+    return -1;
+}
+
+static int build_register_undo(struct job *job, const struct volume_build *build, struct error *err)
+{
+    return job_undo(job, "delete volume", volume_undo_create,
+                    json_pack("{s:s, s:s}", "pool", build->pool_name, "volume", build->spec.name), err);
+}
+
+/* Whether libvirt may have begun before it failed so. Otherwise what has the name now is somebody else's. */
+static bool build_may_have_begun(enum error_code code)
+{
+    switch (code) {
+    case ERROR_CONFLICT:
+    case ERROR_INVALID:
+    case ERROR_DENIED:
+    case ERROR_BUSY:
+    case ERROR_NOT_FOUND:
+        return false;
+    default:
+        return true;
+    }
+}
+
+/* libvirt deletes what it could not complete; where it has not, or the connection is gone and it may be at it still, we
+ * do. */
+static int build_fail(struct job *job, const struct volume_build *build, struct error *err)
+{
+    char at[VOLUME_WHERE_SIZE + 8];
+
+    if (build_may_have_begun(err->code) && build_exists(build, NULL) != 0)
+        build_register_undo(job, build, NULL);
+    if (err->code == ERROR_NO_SPACE || err->code == ERROR_CONFLICT) {
+        snprintf(at, sizeof(at), "%s/%s", build->where, err->code == ERROR_CONFLICT ? "volume" : "pool");
+        error_locate(err, at);
+    }
+    return -1;
+}
+
+static virStorageVolPtr build_make(const struct volume_build *build, const char *xml)
+{
+    if (build->source)
+        return virStorageVolCreateXMLFrom(build->pool, xml, build->source, build->flags);
+    return virStorageVolCreateXML(build->pool, xml, build->flags);
+}
+
+int volume_build_run(struct job *job, const struct volume_build *build, virStorageVolPtr *ret_vol,
+                     struct error *err)
+{
+    AUTO(string) char *xml = volume_spec_xml(&build->spec, err);
+    AUTO(volume) virStorageVolPtr vol = NULL;
+    struct build_watch watch = { .job = job, .build = build };
+
+    if (!xml || watch_start(&watch, err) < 0)
+        return -1;
+    vol = build_make(build, xml);
+    if (!vol)
+        volume_error(err, "making volume '%s' in pool '%s'", build->spec.name, build->pool_name);
+    watch_stop(&watch);
+    if (!vol)
+        return build_fail(job, build, err);
+    if (build->phase)
+        progress_finish(job_progress(job));
+    if (build_register_undo(job, build, err) < 0) {
+        volume_delete(vol, NULL, NULL);
+        return -1;
+    }
+    *ret_vol = STEAL(&vol);
+    return 0;
+}
