@@ -43,12 +43,21 @@ void metrics_set(enum metric metric, double value, const char *label1, const cha
 /* The value of a counter or gauge, 0 where never touched; for tests. */
 double metrics_get(enum metric metric, const char *label1, const char *label2);
 
+/* Forgets all series; for tests. */
+void metrics_reset(void);
+
 /* Everything, process figures (resident memory, start time) included, in the text format; the caller frees. */
 char *metrics_render(void);
 
 /* Serves GET /metrics, GET /healthz (200 while `healthy` says so, 503 otherwise; NULL is always) on `address`
- * ("127.0.0.1:9177", "[::1]:9177", ":9177" for all) with a thread of libmicrohttpd. One server a process. */
+ * ("127.0.0.1:9177", "[::1]:9177", ":9177" for all; an address, not a name) with a thread of libmicrohttpd, on which
+ * `healthy` is called. At most 32 connections, of ten seconds' patience each. One server a process. */
 int metrics_serve(const char *address, int (*healthy)(void *opaque), void *opaque, struct error *err);
+
+/* The port that is served, where the address said 0; -1 without a server. */
+int metrics_port(void);
+
+/* Does nothing without a server. */
 void metrics_stop(void);
 
 #endif
