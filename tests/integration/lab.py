@@ -27,7 +27,7 @@ import servers
 from servers import LAB, OUTCOMES, Failure, Skip, cleanup, folder, image, quietly, wait_for
 
 # For tests, which import this module alone.
-Broker, Libvirtd, Worker = servers.Broker, servers.Libvirtd, servers.Worker
+Broker, Libvirtd, TwoHosts, Worker = servers.Broker, servers.Libvirtd, servers.TwoHosts, servers.Worker
 broker, libvirtd, program = servers.broker, servers.libvirtd, servers.program
 ROOT, SCALE, WRAPPER = servers.ROOT, servers.SCALE, servers.WRAPPER
 

@@ -164,6 +164,20 @@ class Libvirtd(Server):
         return connection
 
 
+class TwoHosts(Server):
+    """Two libvirt hosts for migrations: `uris` and, for one to call the other, `peer_uris`, by name; order("cut")."""
+
+    program = "two-hosts"
+
+    def __init__(self):
+        if os.geteuid() != 0:
+            raise Skip("private libvirt hosts need root")
+        super().__init__()
+        self.uris = {"host-a": self.env["HOST_A_URI"], "host-b": self.env["HOST_B_URI"]}
+        self.peer_uris = {"host-a": self.env["HOST_A_PEER_URI"], "host-b": self.env["HOST_B_PEER_URI"]}
+        self.images = pathlib.Path(self.env["HOSTS_IMAGES"])
+
+
 def _shared(kind, variable):
     def make():
         if not os.environ.get(variable) and kind is Libvirtd and os.geteuid() != 0:

@@ -102,6 +102,12 @@ host_answers() {
     virsh -q -c "$(host_uri "$1")" capabilities >/dev/null 2>&1
 }
 
+# host_pool HOST FOLDER: the pool `default`, as most hosts have one.
+host_pool() {
+    local orders="pool-define-as default dir --target '$2'; pool-autostart default; pool-start default"
+    virsh -q -c "$(host_uri "$1")" "$orders" >"$dir/$1/virsh.log"
+}
+
 # host_stop HOST SIGNAL: the daemon alone; guests go on.
 host_stop() {
     local pids
