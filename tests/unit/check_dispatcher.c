@@ -1,0 +1,465 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * Copyright (C) the virtjob authors */
+
+/* Order, lanes, redelivery, acknowledgement, draining: with job types that wait for the test, on the test driver, and a
+ * publisher whose messages end here. */
+
+#include <check.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "dispatcher.h"
+#include "schemas.h"
+
+#define SECONDS_MAX 20
+
+static struct schema_store *schemas;
+static struct envelope_rules *rules;
+static struct hypervisor *host;
+static struct publisher *publisher;
+static struct dispatcher *dispatcher;
+static sem_t go; /* lets one held job go on */
+static atomic_int begun, most_at_once, at_once;
+static uint64_t next_tag;
+
+/* What was published and acknowledged; `lock` guards it. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+static char outcomes[1024][64];
+static char bodies[1024][2048];
+static int outcome_count;
+static uint64_t acknowledged[1024];
+static int acknowledged_count;
+static bool hold_confirms;
+static struct message *held[64];
+static int held_count;
+
+static int run_hold(struct job *job, json_t **ret_result, struct error *err)
+{
+    int now = atomic_fetch_add(&at_once, 1) + 1;
+
+    (void)err;
+    atomic_fetch_add(&begun, 1);
+    if (now > most_at_once)
+        most_at_once = now;
+    sem_wait(&go);
+    atomic_fetch_sub(&at_once, 1);
+    *ret_result = json_pack("{s:s}", "guest", job_string(job->params, "guest", ""));
+    return 0;
+}
+
+static int run_look(struct job *job, json_t **ret_result, struct error *err)
+{
+    (void)job;
+    (void)err;
+    *ret_result = json_object();
+    return 0;
+}
+
+static int undo_note(struct job *job, const json_t *state, struct error *err)
+{
+    (void)job;
+    if (json_is_true(json_object_get(state, "fails")))
+        return error_set(err, ERROR_BUSY, "still in use");
+    return 0;
+}
+
+static int run_three_steps(struct job *job, json_t **ret_result, struct error *err)
+{
+    (void)ret_result;
+    if (job_step(job, "first", err) < 0 ||
+        job_undo(job, "undo first", undo_note, json_pack("{s:s, s:b}", "name", "a", "fails", 1), err) < 0 ||
+        job_step(job, "second", err) < 0 ||
+        job_undo(job, "undo second", undo_note, json_pack("{s:s}", "name", "b"), err) < 0 ||
+        job_step(job, "third", err) < 0)
+        return -1;
+    return error_set_at(err, ERROR_NO_SPACE, "/params/guest", "the pool is full");
+}
+
+static const struct job_type test_types[] = {
+    { .name = "test.hold", .lane = JOB_LONG, .run = run_hold, .claims = { { JOB_GUEST, true, "/guest" } } },
+    { .name = "test.read", .lane = JOB_LONG, .run = run_hold, .claims = { { JOB_GUEST, false, "/guest" } } },
+    { .name = "test.look", .lane = JOB_QUICK, .run = run_look },
+    { .name = "test.steps",
+      .lane = JOB_QUICK,
+      .run = run_three_steps,
+      .claims = { { JOB_GUEST, true, "/guest" } } },
+    { 0 },
+};
+static const struct job_type *const tables[] = { test_types, NULL };
+
+static void settle(struct message *message)
+{
+    if (message->settled)
+        message->settled(message->opaque, message, MESSAGE_CONFIRMED);
+    message_free(message);
+}
+
+static int publish(void *transport, struct message *message)
+{
+    bool keep;
+
+    (void)transport;
+    if (strncmp(message->routing_key, "job.started", 11) == 0 ||
+        strncmp(message->routing_key, "job.progress", 12) == 0) {
+        settle(message);
+        return 0;
+    }
+    pthread_mutex_lock(&lock);
+    snprintf(outcomes[outcome_count], sizeof(outcomes[0]), "%s", message->routing_key);
+    snprintf(bodies[outcome_count], sizeof(bodies[0]), "%.*s", (int)message->length, message->body);
+    outcome_count++;
+    keep = hold_confirms;
+    if (keep)
+        held[held_count++] = message;
+    pthread_cond_broadcast(&changed);
+    pthread_mutex_unlock(&lock);
+    if (!keep)
+        settle(message);
+    return 0;
+}
+
+static void acknowledge(void *opaque, enum job_lane lane, struct delivery_tag tag)
+{
+    (void)opaque;
+    (void)lane;
+    pthread_mutex_lock(&lock);
+    acknowledged[acknowledged_count++] = tag.tag;
+    pthread_cond_broadcast(&changed);
+    pthread_mutex_unlock(&lock);
+}
+
+static int guest_alias(void *opaque, const char *on, const char *name_or_uuid, char *ret_other)
+{
+    (void)opaque;
+    (void)on;
+    if (strcmp(name_or_uuid, "11111111-1111-4111-8111-111111111111") != 0)
+        return -1;
+    strcpy(ret_other, "named");
+    return 0;
+}
+
+static void wait_count(const int *count, int wanted)
+{
+    struct timespec end;
+
+    clock_gettime(CLOCK_REALTIME, &end);
+    end.tv_sec += SECONDS_MAX;
+    pthread_mutex_lock(&lock);
+    while (*count < wanted)
+        ck_assert_msg(pthread_cond_timedwait(&changed, &lock, &end) == 0, "only %d of %d came", *count,
+                      wanted);
+    pthread_mutex_unlock(&lock);
+}
+
+static void wait_begun(int wanted)
+{
+    struct timespec pause = { .tv_nsec = 1000000 };
+
+    for (int i = 0; begun < wanted && i < SECONDS_MAX * 1000; i++)
+        nanosleep(&pause, NULL);
+    ck_assert_int_ge(begun, wanted);
+}
+
+static void add_schema(const char *type)
+{
+    struct error err = ERROR_INIT;
+    char text[512], name[64];
+
+    snprintf(name, sizeof(name), "%s.json", type);
+    snprintf(
+        text, sizeof(text),
+        "{\"$id\": \"https://virtjob.io/schemas/1/%s\", \"$defs\": {\"params\": {\"type\": \"object\"}}}",
+        name);
+    ck_assert_msg(schema_store_add(schemas, name, text, strlen(text), &err) == 0, "%s", err.message);
+}
+
+static void setup(void)
+{
+    struct error err = ERROR_INIT;
+    struct schemas_file file, common;
+    const struct publisher_settings publisher_settings = { "x.events", "x.dead", "w1", publish, NULL };
+
+    schemas = schema_store_new(&err);
+    ck_assert_int_eq(schemas_find("job.json", &file), 0);
+    ck_assert_int_eq(schemas_find("common.json", &common), 0);
+    ck_assert_int_eq(schema_store_add(schemas, file.name, file.text, file.length, &err), 0);
+    ck_assert_int_eq(schema_store_add(schemas, common.name, common.text, common.length, &err), 0);
+    for (const struct job_type *type = test_types; type->name; type++)
+        add_schema(type->name);
+    ck_assert_int_eq(schema_store_link(schemas, &err), 0);
+    rules = envelope_rules_new(schemas, NULL, "x", &err);
+    ck_assert_int_eq(hypervisor_loop_start(&err), 0);
+    host = hypervisor_new("node1", "test:///default", 1000, &err);
+    publisher = publisher_new(&publisher_settings, &err);
+    const struct dispatcher_settings settings = {
+        .types = tables,
+        .rules = rules,
+        .hosts = &host,
+        .host_count = 1,
+        .publisher = publisher,
+        .threads = { 2, 4 },
+        .progress_interval_ms = 1000,
+        .acknowledge = acknowledge,
+        .guest_alias = guest_alias,
+    };
+    sem_init(&go, 0, 0);
+    dispatcher = dispatcher_new(&settings, &err);
+    ck_assert_msg(dispatcher != NULL, "%s", err.message);
+}
+
+static void teardown(void)
+{
+    for (int i = 0; i < 64; i++)
+        sem_post(&go);
+    ck_assert_int_eq(dispatcher_drain(dispatcher, SECONDS_MAX * 1000), 0);
+    dispatcher_free(dispatcher);
+    publisher_free(publisher);
+    hypervisor_free(host);
+    hypervisor_loop_stop();
+    envelope_rules_free(rules);
+    schema_store_free(schemas);
+}
+
+/* A job `number` of the type on the guest, as it comes over the connection `epoch`; returns its delivery tag. */
+static uint64_t deliver_over(uint64_t epoch, bool redelivered, int number, const char *type,
+                             const char *guest)
+{
+    struct delivery *delivery = calloc(1, sizeof(*delivery));
+    const struct job_type *row = job_type_find(tables, type);
+    char body[512];
+
+    snprintf(body, sizeof(body),
+             "{\"id\": \"00000000-0000-4000-8000-%012d\", \"type\": \"%s\", \"host\": \"node1\", "
+             "\"params\": {\"guest\": \"%s\"}}",
+             number, type, guest);
+    delivery->tag = (struct delivery_tag){ epoch, ++next_tag };
+    delivery->redelivered = redelivered;
+    delivery->body = strdup(body);
+    delivery->length = strlen(body);
+    dispatcher_delivery(dispatcher, row ? row->lane : JOB_QUICK, delivery);
+    return next_tag;
+}
+
+static uint64_t deliver(int number, const char *type, const char *guest)
+{
+    return deliver_over(1, false, number, type, guest);
+}
+
+static void let_go(int count)
+{
+    while (count-- > 0)
+        sem_post(&go);
+}
+
+START_TEST(a_job_is_acknowledged_only_when_its_outcome_is_confirmed)
+{
+    hold_confirms = true;
+    deliver(1, "test.look", "a");
+    wait_count(&outcome_count, 1);
+    ck_assert_int_eq(acknowledged_count, 0);
+    settle(held[0]);
+    wait_count(&acknowledged_count, 1);
+    ck_assert_uint_eq(acknowledged[0], 1);
+}
+END_TEST
+
+START_TEST(jobs_on_one_guest_run_one_after_the_other_in_order)
+{
+    for (int i = 1; i <= 6; i++)
+        deliver(i, "test.hold", "same");
+    let_go(6);
+    wait_count(&acknowledged_count, 6);
+    ck_assert_int_eq(most_at_once, 1);
+    for (int i = 0; i < 6; i++) {
+        char wanted[64];
+        snprintf(wanted, sizeof(wanted), "job.succeeded.test.hold.00000000-0000-4000-8000-%012d", i + 1);
+        ck_assert_str_eq(outcomes[i], wanted);
+    }
+}
+END_TEST
+
+START_TEST(jobs_on_several_guests_run_at_the_same_time)
+{
+    deliver(1, "test.hold", "a");
+    deliver(2, "test.hold", "b");
+    deliver(3, "test.hold", "c");
+    wait_begun(3);
+    let_go(3);
+    wait_count(&acknowledged_count, 3);
+}
+END_TEST
+
+START_TEST(jobs_that_only_read_share_their_resource)
+{
+    deliver(1, "test.read", "base");
+    deliver(2, "test.read", "base");
+    deliver(3, "test.hold", "base");
+    wait_begun(2);
+    ck_assert_int_eq(begun, 2);
+    let_go(3);
+    wait_count(&acknowledged_count, 3);
+}
+END_TEST
+
+START_TEST(a_guest_is_one_resource_by_name_and_by_uuid)
+{
+    deliver(1, "test.hold", "named");
+    wait_begun(1);
+    deliver(2, "test.hold", "11111111-1111-4111-8111-111111111111");
+    let_go(2);
+    wait_count(&acknowledged_count, 2);
+    ck_assert_int_eq(most_at_once, 1);
+}
+END_TEST
+
+START_TEST(a_quick_job_does_not_wait_for_the_long_lane)
+{
+    for (int i = 1; i <= 100; i++)
+        deliver(i, "test.hold", i % 2 ? "a" : "b");
+    deliver(101, "test.look", "a");
+    wait_count(&acknowledged_count, 1);
+    ck_assert_uint_eq(acknowledged[0], 101);
+    let_go(100);
+    wait_count(&acknowledged_count, 101);
+}
+END_TEST
+
+START_TEST(a_redelivery_meets_the_running_job_and_its_new_tag_is_acknowledged)
+{
+    uint64_t again;
+
+    deliver(1, "test.hold", "a");
+    wait_begun(1);
+    dispatcher_closed(dispatcher, JOB_LONG);
+    again = deliver_over(2, true, 1, "test.hold", "a");
+    let_go(2);
+    wait_count(&acknowledged_count, 1);
+    ck_assert_int_eq(begun, 1);
+    ck_assert_int_eq(outcome_count, 1);
+    ck_assert_uint_eq(acknowledged[0], again);
+}
+END_TEST
+
+START_TEST(a_redelivery_of_an_ended_job_is_acknowledged_without_a_second_outcome)
+{
+    deliver(1, "test.look", "a");
+    wait_count(&acknowledged_count, 1);
+    deliver_over(2, true, 1, "test.look", "a");
+    wait_count(&acknowledged_count, 2);
+    ck_assert_int_eq(outcome_count, 1);
+}
+END_TEST
+
+START_TEST(the_same_job_published_twice_runs_once_and_both_are_acknowledged)
+{
+    deliver(1, "test.hold", "a");
+    deliver(1, "test.hold", "a");
+    let_go(2);
+    wait_count(&acknowledged_count, 2);
+    ck_assert_int_eq(begun, 1);
+    ck_assert_int_eq(outcome_count, 1);
+}
+END_TEST
+
+START_TEST(what_waits_is_forgotten_when_its_connection_ends)
+{
+    deliver(1, "test.hold", "a");
+    wait_begun(1);
+    deliver(2, "test.hold", "a");
+    dispatcher_closed(dispatcher, JOB_LONG);
+    let_go(2);
+    wait_count(&outcome_count, 1);
+    deliver_over(2, false, 3, "test.hold", "a");
+    wait_count(&outcome_count, 2);
+    ck_assert_int_eq(begun, 2);
+}
+END_TEST
+
+START_TEST(a_failure_undoes_its_steps_last_first_and_tells_how_it_went)
+{
+    const char *first, *second, *code, *where, *step;
+    json_t *event;
+    int first_ok, second_ok;
+
+    deliver(1, "test.steps", "a");
+    wait_count(&acknowledged_count, 1);
+    event = json_loads(bodies[0], 0, NULL);
+    ck_assert_int_eq(json_unpack(event, "{s:{s:{s:s, s:s, s:s}, s:[{s:s, s:b}, {s:s, s:b}]}}", "data",
+                                 "error", "code", &code, "where", &where, "step", &step, "rollback", "undo",
+                                 &first, "ok", &first_ok, "undo", &second, "ok", &second_ok),
+                     0);
+    ck_assert_str_eq(code, "no-space");
+    ck_assert_str_eq(where, "/params/guest");
+    ck_assert_str_eq(step, "third");
+    ck_assert_str_eq(first, "undo second");
+    ck_assert(first_ok);
+    ck_assert_str_eq(second, "undo first");
+    ck_assert(!second_ok);
+    json_decref(event);
+}
+END_TEST
+
+START_TEST(a_bad_job_is_answered_and_one_without_identity_goes_to_the_dead)
+{
+    struct delivery *delivery = calloc(1, sizeof(*delivery));
+
+    deliver(1, "test.nothing", "a");
+    wait_count(&acknowledged_count, 1);
+    ck_assert_ptr_nonnull(strstr(bodies[0], "\"unknown-type\""));
+    delivery->tag = (struct delivery_tag){ 1, ++next_tag };
+    delivery->body = strdup("rubbish");
+    delivery->length = 7;
+    dispatcher_delivery(dispatcher, JOB_QUICK, delivery);
+    wait_count(&acknowledged_count, 2);
+    ck_assert_str_eq(outcomes[1], "x.dead");
+    ck_assert_str_eq(bodies[1], "rubbish");
+}
+END_TEST
+
+START_TEST(draining_begins_nothing_more_and_waits_for_what_runs)
+{
+    deliver(1, "test.hold", "a");
+    wait_begun(1);
+    deliver(2, "test.hold", "a");
+    ck_assert_int_eq(dispatcher_drain(dispatcher, 10), -1);
+    deliver(3, "test.hold", "b");
+    let_go(3);
+    ck_assert_int_eq(dispatcher_drain(dispatcher, SECONDS_MAX * 1000), 0);
+    ck_assert_int_eq(begun, 1);
+    ck_assert_int_eq(acknowledged_count, 1);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("dispatcher");
+    TCase *tests = tcase_create("dispatcher");
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
+    tcase_set_timeout(tests, 30);
+    tcase_add_checked_fixture(tests, setup, teardown);
+    tcase_add_test(tests, a_job_is_acknowledged_only_when_its_outcome_is_confirmed);
+    tcase_add_test(tests, jobs_on_one_guest_run_one_after_the_other_in_order);
+    tcase_add_test(tests, jobs_on_several_guests_run_at_the_same_time);
+    tcase_add_test(tests, jobs_that_only_read_share_their_resource);
+    tcase_add_test(tests, a_guest_is_one_resource_by_name_and_by_uuid);
+    tcase_add_test(tests, a_quick_job_does_not_wait_for_the_long_lane);
+    tcase_add_test(tests, a_redelivery_meets_the_running_job_and_its_new_tag_is_acknowledged);
+    tcase_add_test(tests, a_redelivery_of_an_ended_job_is_acknowledged_without_a_second_outcome);
+    tcase_add_test(tests, the_same_job_published_twice_runs_once_and_both_are_acknowledged);
+    tcase_add_test(tests, what_waits_is_forgotten_when_its_connection_ends);
+    tcase_add_test(tests, a_failure_undoes_its_steps_last_first_and_tells_how_it_went);
+    tcase_add_test(tests, a_bad_job_is_answered_and_one_without_identity_goes_to_the_dead);
+    tcase_add_test(tests, draining_begins_nothing_more_and_waits_for_what_runs);
+    suite_add_tcase(suite, tests);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
