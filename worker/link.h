@@ -62,7 +62,7 @@ void link_settle(struct link *link, struct delivery_tag tag, enum link_settle ho
 void link_pause(struct link *link);
 
 /* Any thread. Connected and opened just now. */
-bool link_is_up(const struct link *link);
+bool link_is_up(struct link *link);
 
 /* Any thread, once a second or so: shuts the socket down when the link has hung in one send longer than the
  * configured patience, so that the thread wakes up and reconnects. */
@@ -75,7 +75,8 @@ int link_wait_up(struct link *link, int timeout_ms, struct error *err);
  * and is told with the broker's own words, code ERROR_BROKER. */
 struct link_argument {
     const char *key;  /* "x-queue-type"; NULL ends the list */
-    const char *text; /* NULL: `number` counts */
+    const char *text; /* where it is not NULL, the value; else */
+    bool flag;        /* where true, the value; else */
     int64_t number;
 };
 int link_declare_exchange(struct link *link, const char *name, const char *kind, struct error *err);

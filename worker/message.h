@@ -61,6 +61,7 @@ struct message {
     char *body;
     size_t length;
     uint64_t timestamp; /* seconds since 1970; 0: none */
+    const char *kind; /* label of the metrics: "outcome", "progress", "lifecycle", …; static; NULL: "other" */
     bool persistent;
     bool mandatory;
     bool droppable; /* progress */

@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * Copyright (C) the virtjob authors */
+
+/* Outgoing messages: waiting, then in the window of those published and not confirmed, then settled.
+ *
+ * A message's place in the window follows from its publish tag (1, 2, 3 … of the channel, as the broker counts them), so
+ * a confirm finds it at once, and one that stands for many costs as much as it settles. */
+
+#include "link_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+#include "metrics.h"
+
+#define SHORT_TEXT_MOST 255
+
+/* Together, the headers of a message stay well below the smallest frame that brokers are set to. */
+#define HEADER_TEXT_MOST 2048
+
+/* A refused message (a full queue, a leader election) is not published again at once. */
+#define REFUSED_PAUSE_MS 1000
+
+static bool fits(const char *text)
+{
+    return !text || strlen(text) <= SHORT_TEXT_MOST;
+}
+
+/* The library would fail in the middle of a publish, and the same message would break every connection. */
+bool message_fits(const struct message *message)
+{
+    return fits(message->exchange) && fits(message->routing_key) && fits(message->content_type) &&
+           fits(message->message_id) && fits(message->correlation_id) && fits(message->reply_to) &&
+           fits(message->user_id);
+}
+
+static const char *message_kind(const struct message *message)
+{
+    return message->kind ? message->kind : "other";
+}
+
+static void link_settle_message(struct link *link, struct message *message, enum message_fate fate)
+{
+    link->settled_now++;
+    link->confirmed_now += fate == MESSAGE_CONFIRMED;
+    if (fate == MESSAGE_RETURNED)
+        metrics_add(METRIC_RETURNED, 1, NULL, NULL);
+    if (fate == MESSAGE_DROPPED)
+        metrics_add(METRIC_DROPPED, 1, message_kind(message), NULL);
+    if (message->settled)
+        message->settled(message->opaque, message, fate);
+    message_free(message);
+}
+
+void link_take(struct link *link, struct message *message)
+{
+    metrics_add(METRIC_PENDING, 1, NULL, NULL);
+    if (message->droppable && (!link->was_up || link->blocked)) {
+        link_settle_message(link, message, MESSAGE_DROPPED);
+        return;
+    }
+    message_list_append(&link->waiting, message);
+}
+
+static void link_account_kind(struct link *link)
+{
+    if (link->kind_count > 0)
+        metrics_add(METRIC_PUBLISHED, (double)link->kind_count, link->kind_now, NULL);
+    link->kind_count = 0;
+}
+
+void link_publish_account(struct link *link)
+{
+    link_account_kind(link);
+    if (link->settled_now == 0)
+        return;
+    metrics_add(METRIC_PENDING, -(double)link->settled_now, NULL, NULL);
+    if (link->confirmed_now > 0)
+        metrics_add(METRIC_CONFIRMED, (double)link->confirmed_now, NULL, NULL);
+    pthread_mutex_lock(&link->lock);
+    link->pending -= link->settled_now;
+    pthread_cond_broadcast(&link->changed);
+    pthread_mutex_unlock(&link->lock);
+    link->settled_now = link->confirmed_now = 0;
+}
+
+bool link_has_unconfirmed(const struct link *link)
+{
+    return link->window_first != link->window_next;
+}
+
+bool link_can_publish(const struct link *link)
+{
+    size_t width = link->one_by_one > 0 ? 1 : LINK_WINDOW;
+
+    return link->waiting.first && !link->blocked && link->window_next - link->window_first < width;
+}
+
+static struct link_slot *link_slot_of(struct link *link, uint64_t tag)
+{
+    return &link->window[tag % LINK_WINDOW];
+}
+
+static void add_header(amqp_table_t *headers, const char *key, const char *text)
+{
+    amqp_table_entry_t *entry = &headers->entries[headers->num_entries];
+
+    if (!text)
+        return;
+    *entry = (amqp_table_entry_t){ .key = amqp_cstring_bytes(key),
+                                   .value = { .kind = AMQP_FIELD_KIND_UTF8,
+                                              .value.bytes = amqp_cstring_bytes(text) } };
+    if (entry->value.value.bytes.len > HEADER_TEXT_MOST)
+        entry->value.value.bytes.len = HEADER_TEXT_MOST;
+    headers->num_entries++;
+}
+
+static void set_text(amqp_basic_properties_t *properties, amqp_flags_t flag, amqp_bytes_t *field,
+                     const char *text)
+{
+    if (!text)
+        return;
+    *field = amqp_cstring_bytes(text);
+    properties->_flags |= flag;
+}
+
+static void fill_properties(amqp_basic_properties_t *properties, const struct message *message)
+{
+    add_header(&properties->headers, "traceparent", message->traceparent);
+    add_header(&properties->headers, "tracestate", message->tracestate);
+    add_header(&properties->headers, "x-virtjob-reason", message->reason);
+    if (properties->headers.num_entries > 0)
+        properties->_flags |= AMQP_BASIC_HEADERS_FLAG;
+    set_text(properties, AMQP_BASIC_CONTENT_TYPE_FLAG, &properties->content_type, message->content_type);
+    set_text(properties, AMQP_BASIC_MESSAGE_ID_FLAG, &properties->message_id, message->message_id);
+    set_text(properties, AMQP_BASIC_CORRELATION_ID_FLAG, &properties->correlation_id,
+             message->correlation_id);
+    set_text(properties, AMQP_BASIC_REPLY_TO_FLAG, &properties->reply_to, message->reply_to);
+    set_text(properties, AMQP_BASIC_USER_ID_FLAG, &properties->user_id, message->user_id);
+    properties->_flags |= AMQP_BASIC_DELIVERY_MODE_FLAG;
+    properties->delivery_mode = message->persistent ? 2 : 1;
+    if (message->timestamp) {
+        properties->_flags |= AMQP_BASIC_TIMESTAMP_FLAG;
+        properties->timestamp = message->timestamp;
+    }
+}
+
+static int link_publish_one(struct link *link, struct message *message, struct error *err)
+{
+    amqp_table_entry_t headers[3];
+    amqp_basic_properties_t properties = { .headers = { .entries = headers } };
+    amqp_bytes_t body = { .len = message->length, .bytes = message->body };
+
+    *link_slot_of(link, link->window_next++) = (struct link_slot){ .message = message };
+    fill_properties(&properties, message);
+    if (link->kind_now != message_kind(message))
+        link_account_kind(link);
+    link->kind_now = message_kind(message);
+    link->kind_count++;
+    return link_check_status(amqp_basic_publish(link->amqp, LINK_CHANNEL, link_bytes(message->exchange),
+                                                link_bytes(message->routing_key), message->mandatory, 0,
+                                                &properties, body),
+                             err, "publishing");
+}
+
+int link_publish_some(struct link *link, struct error *err)
+{
+    size_t bytes = 0;
+
+    for (int i = 0; i < LINK_TURN_MESSAGES && bytes < LINK_TURN_BYTES && link_can_publish(link); i++) {
+        struct message *message = message_list_pop(&link->waiting);
+
+        bytes += message->length;
+        link_touch(link);
+        if (link_publish_one(link, message, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* Refused messages go before those that have waited since. */
+static void link_retry_refused(struct link *link)
+{
+    if (!link->refused.first || link_now_ms() < link->refused_until_ms)
+        return;
+    link->refused.last->next = link->waiting.first;
+    if (link->waiting.first)
+        link->waiting.first->prev = link->refused.last;
+    else
+        link->waiting.last = link->refused.last;
+    link->waiting.first = link->refused.first;
+    link->refused = (struct message_list){ 0 };
+}
+
+int64_t link_publish_timer(const struct link *link)
+{
+    int64_t until = link->refused.first ? link->refused_until_ms : INT64_MAX;
+    int64_t patience_ms = (int64_t)link->settings.broker->blocked_timeout_s * 1000;
+
+    if (link->blocked && link->blocked_since_ms + patience_ms < until)
+        until = link->blocked_since_ms + patience_ms;
+    return until;
+}
+
+static void link_refuse(struct link *link, struct message *message)
+{
+    if (message->droppable) {
+        link_settle_message(link, message, MESSAGE_DROPPED);
+        return;
+    }
+    if (!link->refused.first) {
+        log_warning("link", "the broker refused a message: publishing it again in a second", "link",
+                    link->name, "exchange", message->exchange, "routing_key", message->routing_key, NULL);
+        link->refused_until_ms = link_now_ms() + REFUSED_PAUSE_MS;
+    }
+    message_list_append(&link->refused, message);
+}
+
+static void link_confirm_one(struct link *link, uint64_t tag, bool accepted)
+{
+    struct link_slot slot = *link_slot_of(link, tag);
+
+    if (!slot.message)
+        return;
+    *link_slot_of(link, tag) = (struct link_slot){ 0 };
+    if (link->one_by_one > 0)
+        link->one_by_one--;
+    if (accepted)
+        link_settle_message(link, slot.message, slot.returned ? MESSAGE_RETURNED : MESSAGE_CONFIRMED);
+    else
+        link_refuse(link, slot.message);
+}
+
+void link_confirm(struct link *link, uint64_t tag, bool multiple, bool accepted)
+{
+    /* 0 with `multiple` is "all", by the letter of AMQP. */
+    if (tag == 0 && multiple)
+        tag = link->window_next - 1;
+    if (tag < link->window_first || tag >= link->window_next)
+        return;
+    for (uint64_t each = multiple ? link->window_first : tag; each <= tag; each++)
+        link_confirm_one(link, each, accepted);
+    while (link_has_unconfirmed(link) && !link_slot_of(link, link->window_first)->message)
+        link->window_first++;
+}
+
+static bool same(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : (!a || !*a) && (!b || !*b);
+}
+
+/* A return names no publish tag. But returns keep the order of publishing and come before the confirm of their message,
+ * so the next mandatory one with the same exchange, routing key and message id is the one meant; and where two are the
+ * same in all that, it does not matter which. */
+void link_returned(struct link *link, const struct delivery *content)
+{
+    uint64_t tag = link->return_next > link->window_first ? link->return_next : link->window_first;
+
+    for (; tag < link->window_next; tag++) {
+        struct link_slot *slot = link_slot_of(link, tag);
+
+        if (slot->message && slot->message->mandatory && !slot->returned &&
+            same(slot->message->message_id, content->message_id) &&
+            same(slot->message->routing_key, content->routing_key) &&
+            same(slot->message->exchange, content->exchange)) {
+            slot->returned = true;
+            link->return_next = tag + 1;
+            return;
+        }
+    }
+    log_warning("link", "a message came back that nobody waits for", "link", link->name, "exchange",
+                content->exchange, "routing_key", content->routing_key, NULL);
+}
+
+static void link_drop_droppable(struct link *link)
+{
+    struct message_list kept = { 0 };
+    struct message *message;
+
+    while ((message = message_list_pop(&link->waiting))) {
+        if (message->droppable)
+            link_settle_message(link, message, MESSAGE_DROPPED);
+        else
+            message_list_append(&kept, message);
+    }
+    link->waiting = kept;
+}
+
+static void link_set_droppable(struct link *link, bool welcome)
+{
+    pthread_mutex_lock(&link->lock);
+    link->takes_droppable = welcome;
+    pthread_mutex_unlock(&link->lock);
+}
+
+void link_block(struct link *link, amqp_bytes_t reason)
+{
+    if (link->blocked)
+        return;
+    link->blocked = true;
+    link->blocked_since_ms = link_now_ms();
+    snprintf(link->blocked_reason, sizeof(link->blocked_reason), "%.*s", (int)reason.len,
+             reason.len ? (const char *)reason.bytes : "");
+    log_warning("link", "the broker has blocked publishing", "link", link->name, "reason",
+                link->blocked_reason, NULL);
+    link_set_droppable(link, false);
+    link_drop_droppable(link);
+}
+
+void link_unblock(struct link *link)
+{
+    if (!link->blocked)
+        return;
+    link->blocked = false;
+    log_info("link", "the broker takes messages again", "link", link->name, NULL);
+    link_set_droppable(link, true);
+}
+
+int link_publish_check(struct link *link, struct error *err)
+{
+    int patience_s = link->settings.broker->blocked_timeout_s;
+
+    link_retry_refused(link);
+    if (!link->blocked || link_now_ms() < link->blocked_since_ms + (int64_t)patience_s * 1000)
+        return 0;
+    return error_set(err, ERROR_BROKER, "publishing has been blocked for %d s (%s)", patience_s,
+                     link->blocked_reason);
+}
+
+/* Which of those in the window it was, nobody says: so they all go one by one over the next connection, where one that
+ * is alone and has it closed again is found out. Until then an exchange that was missing may have been declared. */
+void link_publish_refused(struct link *link)
+{
+    struct link_slot *slot = link_slot_of(link, link->window_first);
+
+    if (link->one_by_one == 0 || !slot->message) {
+        link->one_by_one = link->window_next - link->window_first;
+        return;
+    }
+    log_error("link", "the broker closes the channel for this message: it is given up", "link", link->name,
+              "exchange", slot->message->exchange, "routing_key", slot->message->routing_key, "message_id",
+              slot->message->message_id, NULL);
+    link_settle_message(link, slot->message, MESSAGE_RETURNED);
+    *slot = (struct link_slot){ 0 };
+    link->one_by_one--;
+}
+
+/* From the last to the first, each before those that wait, so that the old order holds on the next connection. */
+void link_publish_reset(struct link *link)
+{
+    link->refused_until_ms = 0;
+    link_retry_refused(link);
+    while (link_has_unconfirmed(link)) {
+        struct link_slot *slot = link_slot_of(link, --link->window_next);
+
+        if (!slot->message)
+            continue;
+        if (slot->message->droppable)
+            link_settle_message(link, slot->message, MESSAGE_DROPPED);
+        else
+            message_list_prepend(&link->waiting, slot->message);
+        *slot = (struct link_slot){ 0 };
+    }
+    link->window_first = link->window_next = link->return_next = 1;
+    link->blocked = false;
+    link_drop_droppable(link);
+}
+
+void link_publish_drop_all(struct link *link)
+{
+    struct message *message;
+
+    link_publish_reset(link);
+    while ((message = message_list_pop(&link->waiting)))
+        link_settle_message(link, message, MESSAGE_DROPPED);
+}
