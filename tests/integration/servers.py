@@ -47,8 +47,10 @@ class Failure(AssertionError):
 
 
 def program(name):
-    """The path of a built program: from the environment, or of the usual build folder."""
-    return os.environ.get(name.upper()) or str(ROOT / "build/default" / name)
+    """The path of a built program: from the environment, or of the build folder, or of the tests in there."""
+    build = pathlib.Path(os.environ.get("VIRTJOB_BUILD_DIR") or ROOT / "build/default")
+    helper = build / "tests" / name
+    return os.environ.get(name.upper()) or str(helper if helper.exists() else build / name)
 
 
 def wait_for(what, condition, timeout=10):
