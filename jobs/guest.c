@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * Copyright (C) the virtjob authors */
+
+/* How a guest is found and told, and the table of the job types of guests. */
+
+#include "guest_internal.h"
+
+#include <ctype.h>
+#include <string.h>
+
+#include <libvirt/virterror.h>
+
+bool guest_is_uuid(const char *text)
+{
+    static const char shape[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+    size_t i;
+
+    for (i = 0; shape[i]; i++)
+        if (shape[i] == 'x' ? !isxdigit((unsigned char)text[i]) : text[i] != '-')
+            return false;
+    return text[i] == '\0';
+}
+
+bool guest_is_gone(void)
+{
+    return virGetLastErrorCode() == VIR_ERR_NO_DOMAIN;
+}
+
+static int guest_find_by(virConnectPtr conn, virDomainPtr (*by)(virConnectPtr, const char *),
+                         const char *guest, virDomainPtr *ret_dom, struct error *err)
+{
+    virDomainPtr dom = by(conn, guest);
+
+    if (!dom && !guest_is_gone())
+        return error_set_libvirt(err, "looking up guest '%s'", guest);
+    *ret_dom = dom;
+    return 0;
+}
+
+int guest_find(virConnectPtr conn, const char *guest, virDomainPtr *ret_dom, struct error *err)
+{
+    virDomainPtr dom = NULL;
+
+    if (guest_is_uuid(guest) && guest_find_by(conn, virDomainLookupByUUIDString, guest, &dom, err) < 0)
+        return -1;
+    if (!dom && guest_find_by(conn, virDomainLookupByName, guest, &dom, err) < 0)
+        return -1;
+    *ret_dom = dom;
+    return 0;
+}
+
+int guest_lookup(struct job *job, virDomainPtr *ret_dom, struct error *err)
+{
+    const char *guest = job_string(job->params, "guest", "");
+    virDomainPtr dom = NULL;
+
+    if (guest_find(job->conn, guest, &dom, err) < 0)
+        return -1;
+    if (!dom)
+        return error_set_at(err, ERROR_NOT_FOUND, "/params/guest", "there is no guest '%s'", guest);
+    *ret_dom = dom;
+    return 0;
+}
+
+int guest_is_active(virDomainPtr dom, struct error *err)
+{
+    int active = virDomainIsActive(dom);
+
+    if (active < 0 && guest_is_gone())
+        return 0;
+    if (active < 0)
+        return error_set_libvirt(err, "asking whether guest '%s' is active", virDomainGetName(dom));
+    return active;
+}
+
+json_t *guest_identity(virDomainPtr dom)
+{
+    char uuid[VIR_UUID_STRING_BUFLEN] = "";
+
+    virDomainGetUUIDString(dom, uuid);
+    return json_pack("{s:s, s:s}", "name", virDomainGetName(dom), "uuid", uuid);
+}
+
+int guest_from_identity(virConnectPtr conn, const json_t *identity, virDomainPtr *ret_dom, struct error *err)
+{
+    return guest_find_by(conn, virDomainLookupByUUIDString, job_string(identity, "uuid", ""), ret_dom, err);
+}
+
+/* State, reason and persistence; a guest that is no more is off and not persistent. */
+static int guest_read_state(virDomainPtr dom, int *ret_state, int *ret_reason, int *ret_persistent)
+{
+    int state = VIR_DOMAIN_SHUTOFF, reason = VIR_DOMAIN_SHUTOFF_UNKNOWN, persistent = 0;
+
+    if (virDomainGetState(dom, &state, &reason, 0) < 0 && !guest_is_gone())
+        return -1;
+    if ((persistent = virDomainIsPersistent(dom)) < 0 && !guest_is_gone())
+        return -1;
+    *ret_state = state;
+    *ret_reason = reason;
+    *ret_persistent = persistent == 1;
+    return 0;
+}
+
+int guest_describe(virDomainPtr dom, json_t **ret_guest, struct error *err)
+{
+    AUTO(json) json_t *guest = guest_identity(dom);
+    int state, reason, persistent;
+
+    if (guest_read_state(dom, &state, &reason, &persistent) < 0)
+        return error_set_libvirt(err, "reading the state of guest '%s'", virDomainGetName(dom));
+    if (!guest || json_object_set_new(guest, "state", json_string(guest_state_name(state))) < 0 ||
+        json_object_set_new(guest, "reason", json_string(guest_reason_name(state, reason))) < 0 ||
+        json_object_set_new(guest, "persistent", json_boolean(persistent)) < 0)
+        return error_set_memory(err);
+    if (state != VIR_DOMAIN_SHUTOFF && virDomainGetID(dom) != (unsigned int)-1 &&
+        json_object_set_new(guest, "id", json_integer(virDomainGetID(dom))) < 0)
+        return error_set_memory(err);
+    *ret_guest = STEAL(&guest);
+    return 0;
+}
+
+/* Shutdown and provision wait and copy; the rest is done in about a second. */
+const struct job_type guest_types[] = {
+    { "guest.define", JOB_QUICK, guest_define, { { JOB_GUEST, true, "/name" } } },
+    { "guest.start", JOB_QUICK, guest_start, { { JOB_GUEST, true, "/guest" } } },
+    { "guest.shutdown", JOB_LONG, guest_shutdown, { { JOB_GUEST, true, "/guest" } } },
+    { "guest.destroy", JOB_QUICK, guest_destroy, { { JOB_GUEST, true, "/guest" } } },
+    { "guest.undefine", JOB_QUICK, guest_undefine, { { JOB_GUEST, true, "/guest" } } },
+    { "guest.info", JOB_QUICK, guest_info, { { 0 } } },
+    { "guest.list", JOB_QUICK, guest_list, { { 0 } } },
+    { "guest.provision",
+      JOB_LONG,
+      guest_provision,
+      { { JOB_GUEST, true, "/name" },
+        { JOB_VOLUME, false, "/disks/*/source" },
+        { JOB_VOLUME, true, "/disks/*/target" } } },
+    { 0 },
+};

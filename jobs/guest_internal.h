@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * Copyright (C) the virtjob authors */
+
+/* What the files of the guest area share. */
+
+#ifndef VIRTJOB_GUEST_INTERNAL_H
+#define VIRTJOB_GUEST_INTERNAL_H
+
+#include <libxml/tree.h>
+
+#include "guest.h"
+
+/* The handlers, each in the file of its name. */
+int guest_define(struct job *job, json_t **ret_result, struct error *err);
+int guest_start(struct job *job, json_t **ret_result, struct error *err);
+int guest_destroy(struct job *job, json_t **ret_result, struct error *err);
+int guest_shutdown(struct job *job, json_t **ret_result, struct error *err);
+int guest_undefine(struct job *job, json_t **ret_result, struct error *err);
+int guest_info(struct job *job, json_t **ret_result, struct error *err);
+int guest_list(struct job *job, json_t **ret_result, struct error *err);
+int guest_provision(struct job *job, json_t **ret_result, struct error *err);
+
+/* guest.c */
+
+/* Whether the text has the form of a UUID. */
+bool guest_is_uuid(const char *text);
+
+/* 1 active, 0 off or gone, -1 not known. */
+int guest_is_active(virDomainPtr dom, struct error *err);
+
+/* Whether libvirt's last error says that the guest is not there. */
+bool guest_is_gone(void);
+
+/* {name, uuid}: what an undo needs to find the guest. NULL: no memory. */
+json_t *guest_identity(virDomainPtr dom);
+
+/* The same, back: *ret_dom is NULL where the guest is gone. By UUID alone, which nobody can take over. */
+int guest_from_identity(virConnectPtr conn, const json_t *identity, virDomainPtr *ret_dom, struct error *err);
+
+/* guest_start.c, guest_destroy.c */
+
+/* Turns it off. 1 done, 0 where it was off, -1. */
+int guest_power_off(virDomainPtr dom, unsigned int flags, struct error *err);
+
+/* Starts it; job_undo'able by guest_undo_start with guest_identity. 1 done, 0 where it ran, -1. */
+int guest_power_on(virDomainPtr dom, unsigned int flags, struct error *err);
+int guest_undo_start(struct job *job, const json_t *identity, struct error *err);
+
+/* guest_define.c: a definition, ready to be given to libvirt. */
+struct guest_definition {
+    xmlDocPtr doc;
+    char *name;
+    char *uuid;
+    const char *name_where; /* JSON pointer of what gave it, for errors; static */
+    const char *uuid_where;
+};
+
+/* Parses params.xml and puts in params.name and params.uuid. Without a UUID the job's own id is the guest's, so that the
+ * same job never makes two. The UUID of a `template` is the template's, and does not count. guest_definition_done in
+ * any case. */
+int guest_definition_init(struct job *job, bool template, struct guest_definition *definition,
+                          struct error *err);
+void guest_definition_done(struct guest_definition *definition);
+
+static inline void cleanup_guest_definition(struct guest_definition *definition)
+{
+    guest_definition_done(definition);
+}
+
+/* ERROR_CONFLICT where another guest has the name or the UUID; *ret_dom: the guest that has both, or NULL. Where the
+ * UUID is only the job's id, the guest of that name lends its own, so that it may be replaced. */
+int guest_definition_compare(struct job *job, struct guest_definition *definition, bool replace,
+                             virDomainPtr *ret_dom, struct error *err);
+
+/* Gives it to libvirt; nothing is undone. */
+int guest_definition_apply(struct job *job, struct guest_definition *definition, virDomainPtr *ret_dom,
+                           struct error *err);
+
+/* The same for a guest that was not there; has registered the undo. */
+int guest_definition_create(struct job *job, struct guest_definition *definition, virDomainPtr *ret_dom,
+                            struct error *err);
+int guest_undo_define(struct job *job, const json_t *identity, struct error *err);
+
+/* guest_undefine.c: VIR_DOMAIN_UNDEFINE_* for all that libvirt keeps beside the definition in `doc`. */
+unsigned int guest_undefine_flags(xmlDocPtr doc, bool keep_nvram);
+
+/* guest_volumes.c: deletes the volumes of the disks in `doc`, what must or can not go is kept. Adds to the arrays
+ * `deleted` {device, pool, volume, path} and `kept` {device, path?, reason}. */
+int guest_volumes_delete(struct job *job, virDomainPtr dom, xmlDocPtr doc, json_t *deleted, json_t *kept,
+                         struct error *err);
+
+/* guest_devices.c */
+
+/* {device, kind, bus?, type, path?, pool?, volume?, protocol?, format?, readonly, shareable} of a <disk>; NULL: no
+ * memory. */
+json_t *guest_disk_describe(xmlNodePtr disk);
+
+/* {type, mac?, source?, target?, model?} of an <interface>; NULL: no memory. */
+json_t *guest_interface_describe(xmlNodePtr interface);
+
+/* Array of {interface, mac?, address, prefix, family}: asks `source`, one of "lease", "agent", "arp". */
+int guest_addresses_describe(virDomainPtr dom, const char *source, json_t **ret_addresses, struct error *err);
+
+/* guest_words.c: libvirt's states and reasons in the words of common.json. Static; "unknown" for what is new. */
+const char *guest_state_name(int state);
+const char *guest_reason_name(int state, int reason);
+
+/* guest_list.c: VIR_CONNECT_LIST_DOMAINS_* of the filter of that name in guest.list.json; 0 for an unknown one. */
+unsigned int guest_list_flag(const char *filter);
+
+/* guest_template.c: a template's XML made into one of a new guest. */
+
+/* The <disk> with this target device; NULL where there is none. */
+xmlNodePtr guest_template_disk(xmlDocPtr doc, const char *device);
+
+/* Points it at the volume, which has this format. */
+int guest_template_point(xmlNodePtr disk, virStorageVolPtr volume, const char *format, struct error *err);
+
+/* Removes what two guests must not share: the path of NVRAM, the generation id, MAC addresses beyond those in `macs`
+ * (array of strings, in the order of the interfaces; NULL: none); and sets the UUID wherever it is told to the guest.
+ * ERROR_INVALID at /params/macs/<i> where there are fewer interfaces. */
+int guest_template_renew(xmlDocPtr doc, const char *uuid, const json_t *macs, struct error *err);
+
+#endif

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * Copyright (C) the virtjob authors */
+
+/* The job types of a host as a whole: host.info. */
+
+#ifndef VIRTJOB_HOST_H
+#define VIRTJOB_HOST_H
+
+#include "job.h"
+
+extern const struct job_type host_types[];
+
+#endif
