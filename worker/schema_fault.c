@@ -170,6 +170,9 @@ static void add_subject(struct schema_run *run, struct text *text)
 }
 
 static void text_add_args(struct text *text, const char *fmt, va_list args)
+    __attribute__((format(printf, 2, 0)));
+
+static void text_add_args(struct text *text, const char *fmt, va_list args)
 {
     char piece[256];
 

@@ -151,7 +151,8 @@ int schema_read_format(const struct schema_site *site, const json_t *value, stru
         return refuse(site, "a string", err);
     site->schema->string->format = schema_format_find(name);
     if (!site->schema->string->format)
-        return schema_load_refuse(site->place, site->key, err, "has '%s', which is no format that is known here", name);
+        return schema_load_refuse(site->place, site->key, err,
+                                  "has '%s', which is no format that is known here", name);
     return 0;
 }
 

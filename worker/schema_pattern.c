@@ -124,81 +124,85 @@ static bool escape_unicode(struct translator *t)
 }
 
 /* The long names of general categories that PCRE2 knows by their short ones. */
-static const char *const categories[][2] = {
-    { "Any", "Any" },
-    { "Cased_Letter", "L&" },
-    { "Close_Punctuation", "Pe" },
-    { "Connector_Punctuation", "Pc" },
-    { "Control", "Cc" },
-    { "Currency_Symbol", "Sc" },
-    { "Dash_Punctuation", "Pd" },
-    { "Decimal_Number", "Nd" },
-    { "Enclosing_Mark", "Me" },
-    { "Final_Punctuation", "Pf" },
-    { "Format", "Cf" },
-    { "Initial_Punctuation", "Pi" },
-    { "LC", "L&" },
-    { "Letter", "L" },
-    { "Letter_Number", "Nl" },
-    { "Line_Separator", "Zl" },
-    { "Lowercase_Letter", "Ll" },
-    { "Mark", "M" },
-    { "Combining_Mark", "M" },
-    { "Math_Symbol", "Sm" },
-    { "Modifier_Letter", "Lm" },
-    { "Modifier_Symbol", "Sk" },
-    { "Nonspacing_Mark", "Mn" },
-    { "Number", "N" },
-    { "Open_Punctuation", "Ps" },
-    { "Other", "C" },
-    { "Other_Letter", "Lo" },
-    { "Other_Number", "No" },
-    { "Other_Punctuation", "Po" },
-    { "Other_Symbol", "So" },
-    { "Paragraph_Separator", "Zp" },
-    { "Private_Use", "Co" },
-    { "Punctuation", "P" },
-    { "Separator", "Z" },
-    { "Space_Separator", "Zs" },
-    { "Spacing_Mark", "Mc" },
-    { "Surrogate", "Cs" },
-    { "Symbol", "S" },
-    { "Titlecase_Letter", "Lt" },
-    { "Unassigned", "Cn" },
-    { "Uppercase_Letter", "Lu" },
-    { "cntrl", "Cc" },
-    { "digit", "Nd" },
-    { "punct", "P" },
-};
+static const char *const categories[][2] = { { "Any", "Any" },
+                                             { "Cased_Letter", "L&" },
+                                             { "Close_Punctuation", "Pe" },
+                                             { "Connector_Punctuation", "Pc" },
+                                             { "Control", "Cc" },
+                                             { "Currency_Symbol", "Sc" },
+                                             { "Dash_Punctuation", "Pd" },
+                                             { "Decimal_Number", "Nd" },
+                                             { "Enclosing_Mark", "Me" },
+                                             { "Final_Punctuation", "Pf" },
+                                             { "Format", "Cf" },
+                                             { "Initial_Punctuation", "Pi" },
+                                             { "LC", "L&" },
+                                             { "Letter", "L" },
+                                             { "Letter_Number", "Nl" },
+                                             { "Line_Separator", "Zl" },
+                                             { "Lowercase_Letter", "Ll" },
+                                             { "Mark", "M" },
+                                             { "Combining_Mark", "M" },
+                                             { "Math_Symbol", "Sm" },
+                                             { "Modifier_Letter", "Lm" },
+                                             { "Modifier_Symbol", "Sk" },
+                                             { "Nonspacing_Mark", "Mn" },
+                                             { "Number", "N" },
+                                             { "Open_Punctuation", "Ps" },
+                                             { "Other", "C" },
+                                             { "Other_Letter", "Lo" },
+                                             { "Other_Number", "No" },
+                                             { "Other_Punctuation", "Po" },
+                                             { "Other_Symbol", "So" },
+                                             { "Paragraph_Separator", "Zp" },
+                                             { "Private_Use", "Co" },
+                                             { "Punctuation", "P" },
+                                             { "Separator", "Z" },
+                                             { "Space_Separator", "Zs" },
+                                             { "Spacing_Mark", "Mc" },
+                                             { "Surrogate", "Cs" },
+                                             { "Symbol", "S" },
+                                             { "Titlecase_Letter", "Lt" },
+                                             { "Unassigned", "Cn" },
+                                             { "Uppercase_Letter", "Lu" },
+                                             { "cntrl", "Cc" },
+                                             { "digit", "Nd" },
+                                             { "punct", "P" } };
+
+/* The name that PCRE2 has for a property; *length is that of the name that is given, and then of the one returned. */
+static const char *property_name(const char *name, size_t *length)
+{
+    const char *value = memchr(name, '=', *length);
+
+    if (value && (strncmp(name, "gc=", 3) == 0 || strncmp(name, "General_Category=", 17) == 0)) {
+        *length -= (size_t)(value + 1 - name);
+        name = value + 1;
+    }
+    for (size_t i = 0; i < sizeof(categories) / sizeof(categories[0]); i++)
+        if (strlen(categories[i][0]) == *length && memcmp(categories[i][0], name, *length) == 0) {
+            *length = strlen(categories[i][1]);
+            return categories[i][1];
+        }
+    return name;
+}
 
 /* \p{Letter}, \p{gc=Lu}, \p{Script=Greek} */
 static bool escape_property(struct translator *t)
 {
-    const char *name = t->in + t->at + 3, *end = NULL;
+    size_t length = 0;
 
-    if (look(t, 2) == '{')
-        end = memchr(name, '}', t->length - t->at - 3);
-    if (!end || end == name)
+    if (look(t, 2) != '{')
         return refuse(t, "has a \\p without a name in braces");
-    size_t length = (size_t)(end - name), whole = length + 4;
-    for (size_t i = 0; i < length; i++)
-        if (!schema_is_letter(name[i]) && !schema_is_digit(name[i]) && (!name[i] || !strchr("_=", name[i])))
-            return refuse(t, "has a \\p with a name that is none");
-    const char *value = memchr(name, '=', length);
-    if (value && (strncmp(name, "gc=", 3) == 0 || strncmp(name, "General_Category=", 17) == 0)) {
-        length -= (size_t)(value + 1 - name);
-        name = value + 1;
-    }
-    for (size_t i = 0; i < sizeof(categories) / sizeof(categories[0]); i++)
-        if (strlen(categories[i][0]) == length && memcmp(categories[i][0], name, length) == 0) {
-            if (t->out)
-                fprintf(t->out, "\\%c{%s}", look(t, 1), categories[i][1]);
-            t->at += whole;
-            return true;
-        }
+    for (char c; c = look(t, 3 + length), schema_is_letter(c) || schema_is_digit(c) || c == '_' || c == '=';)
+        length++;
+    if (length == 0 || look(t, 3 + length) != '}')
+        return refuse(t, "has a \\p with a name that is none");
+    char kind = look(t, 1);
+    const char *name = t->in + t->at + 3;
+    t->at += length + 4;
+    name = property_name(name, &length);
     if (t->out)
-        fprintf(t->out, "\\%c{%.*s}", look(t, 1), (int)length, name);
-    t->at += whole;
+        fprintf(t->out, "\\%c{%.*s}", kind, (int)length, name);
     return true;
 }
 
@@ -207,16 +211,9 @@ static bool escape_character(struct translator *t)
 {
     char c = look(t, 1);
 
-    switch (c) {
-    case 'd':
-    case 'D':
-    case 'w':
-    case 'W':
-    case 't':
-    case 'n':
-    case 'r':
-    case 'f':
+    if (c && strchr("dDwWtnrf", c))
         return copy(t, 2);
+    switch (c) {
     case 'v':
         return replace(t, 2, "\\x{b}");
     case 'p':
@@ -366,6 +363,8 @@ static bool item(struct translator *t, bool *quantifiable)
         return escape(t, quantifiable);
     if (c && strchr("*+?{", c))
         return quantifier(t, quantifiable);
+    if (c == ']' || c == '}')
+        return refuse(t, "has a ] or } that ends nothing; write \\] or \\}");
     *quantifiable = c == '\0' || !strchr("(|^$", c);
     switch (c) {
     case '(':
@@ -374,9 +373,6 @@ static bool item(struct translator *t, bool *quantifiable)
         return t->open-- > 0 ? copy(t, 1) : refuse(t, "has a ) without its (");
     case '[':
         return class(t);
-    case ']':
-    case '}':
-        return refuse(t, "has a ] or } that ends nothing; write \\] or \\}");
     case '.':
         return replace(t, 1, "[^\\n\\r\\x{2028}\\x{2029}]");
     default:

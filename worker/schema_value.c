@@ -215,8 +215,8 @@ bool schema_value_unique(struct schema_run *run, const json_t *array, size_t *re
 
     if (size <= PAIRS_MAX)
         return unique_pairs(run, array, ret_first, ret_second);
-    struct hashed *rows = malloc(size * sizeof(*rows));
-    AUTO(memory) void *owner = rows;
+    AUTO(memory) void *owner = malloc(size * sizeof(struct hashed));
+    struct hashed *rows = owner;
     if (!rows) {
         schema_fault_stop(run, "cannot be checked: out of memory");
         return true;
