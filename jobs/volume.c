@@ -46,7 +46,7 @@ static enum error_code error_refine(const struct error *err)
     return err->code;
 }
 
-int volume_error(struct error *err, const char *fmt, ...)
+int volume_error_kept(struct error *err, const char *fmt, ...)
 {
     char doing[256];
     va_list args;
@@ -54,7 +54,7 @@ int volume_error(struct error *err, const char *fmt, ...)
     va_start(args, fmt);
     vsnprintf(doing, sizeof(doing), fmt, args);
     va_end(args);
-    error_set_libvirt(err, "%s", doing);
+    error_set_kept(err, "%s", doing);
     if (!err)
         return -1;
     error_trim(err->message);

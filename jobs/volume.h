@@ -59,7 +59,8 @@ int volume_undo_create(struct job *job, const json_t *state, struct error *err);
 
 /* error_set_libvirt with what is known of the storage driver: its "still being allocated" is ERROR_BUSY, a full disk is
  * ERROR_NO_SPACE even where only qemu-img said so, a name or file that exists is ERROR_CONFLICT. */
-int volume_error(struct error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+#define volume_error(err, ...) (error_keep_libvirt(), volume_error_kept((err), __VA_ARGS__))
+int volume_error_kept(struct error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 enum volume_access {
     VOLUME_ANY_USE, /* as a disk, or below one in its backing chain */

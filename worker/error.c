@@ -128,16 +128,26 @@ static enum error_code error_code_of_errno(int value)
     }
 }
 
+/* libvirt's last error of this thread, as it was when error_keep_libvirt looked. */
+struct kept_error {
+    int code;
+    int domain;
+    int int1;
+    char message[512];
+};
+
+static _Thread_local struct kept_error kept;
+
 /* The RPC layer reports a broken transport under several codes; its domain and these words tell it from the rest. */
-static bool error_is_lost_connection(const virError *from)
+static bool error_is_lost_connection(const struct kept_error *from)
 {
     if (from->domain != VIR_FROM_RPC && from->domain != VIR_FROM_REMOTE)
         return false;
     return from->code == VIR_ERR_SYSTEM_ERROR || from->code == VIR_ERR_RPC ||
-           (from->message && strstr(from->message, "client socket is closed"));
+           strstr(from->message, "client socket is closed");
 }
 
-static enum error_code error_code_of_libvirt(const virError *from)
+static enum error_code error_code_of_libvirt(const struct kept_error *from)
 {
     if (error_is_lost_connection(from))
         return ERROR_CONNECTION_LOST;
@@ -187,21 +197,33 @@ static enum error_code error_code_of_libvirt(const virError *from)
     }
 }
 
-int error_set_libvirt(struct error *err, const char *fmt, ...)
+void error_keep_libvirt(void)
 {
-    const virError *from = virGetLastError();
-    const char *said = from && from->message ? from->message : "no reason given";
+    const virError *last = virGetLastError();
+
+    kept = (struct kept_error){ .domain = VIR_FROM_NONE };
+    snprintf(kept.message, sizeof(kept.message), "%s",
+             last && last->message ? last->message : "no reason given");
+    if (!last)
+        return;
+    kept.code = last->code;
+    kept.domain = last->domain;
+    kept.int1 = last->int1;
+}
+
+int error_set_kept(struct error *err, const char *fmt, ...)
+{
     char doing[256];
     va_list args;
 
     va_start(args, fmt);
     vsnprintf(doing, sizeof(doing), fmt, args);
     va_end(args);
-    error_set(err, from ? error_code_of_libvirt(from) : ERROR_LIBVIRT, "%s: %s", doing, said);
-    if (err && from) {
-        err->libvirt_code = from->code;
-        err->libvirt_domain = from->domain;
-        snprintf(err->libvirt_message, sizeof(err->libvirt_message), "%s", said);
+    error_set(err, error_code_of_libvirt(&kept), "%s: %s", doing, kept.message);
+    if (err && kept.code) {
+        err->libvirt_code = kept.code;
+        err->libvirt_domain = kept.domain;
+        snprintf(err->libvirt_message, sizeof(err->libvirt_message), "%s", kept.message);
     }
     return -1;
 }

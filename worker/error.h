@@ -62,7 +62,12 @@ int error_set_at(struct error *err, enum error_code code, const char *where, con
 
 /* From libvirt's last error of this thread (virGetLastError): `fmt` says what was being done, as "starting guest
  * 'web-7'". The code follows from libvirt's code, domain and errno; ERROR_LIBVIRT where nothing closer is known. */
-int error_set_libvirt(struct error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+#define error_set_libvirt(err, ...) (error_keep_libvirt(), error_set_kept((err), __VA_ARGS__))
+
+/* Almost every call of libvirt's forgets the last error, virDomainGetName too: so it is kept before the arguments of
+ * the message are evaluated. */
+void error_keep_libvirt(void);
+int error_set_kept(struct error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Out of memory. */
 int error_set_memory(struct error *err);
