@@ -214,7 +214,7 @@ int guest_undo_define(struct job *job, const json_t *identity, struct error *err
         return error_set_libvirt(err, "reading the definition of guest '%s'", virDomainGetName(dom));
     if (!(doc = xml_parse(text, "domain", NULL, err)))
         return -1;
-    if (virDomainUndefineFlags(dom, guest_undefine_flags(doc, false)) < 0 && !guest_is_gone())
+    if (virDomainUndefineFlags(dom, guest_undefine_flags(dom, doc, false)) < 0 && !guest_is_gone())
         return error_set_libvirt(err, "undefining guest '%s'", virDomainGetName(dom));
     return 0;
 }

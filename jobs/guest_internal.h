@@ -81,8 +81,8 @@ int guest_definition_create(struct job *job, struct guest_definition *definition
                             struct error *err);
 int guest_undo_define(struct job *job, const json_t *identity, struct error *err);
 
-/* guest_undefine.c: VIR_DOMAIN_UNDEFINE_* for all that libvirt keeps beside the definition in `doc`. */
-unsigned int guest_undefine_flags(xmlDocPtr doc, bool keep_nvram);
+/* guest_undefine.c: VIR_DOMAIN_UNDEFINE_* for all that libvirt keeps beside the guest's definition, which is `doc`. */
+unsigned int guest_undefine_flags(virDomainPtr dom, xmlDocPtr doc, bool keep_nvram);
 
 /* guest_volumes.c: deletes the volumes of the disks in `doc`, what must or can not go is kept. Adds to the arrays
  * `deleted` {device, pool, volume, path} and `kept` {device, path?, reason}. */

@@ -12,12 +12,13 @@
 
 #include "xml.h"
 
-unsigned int guest_undefine_flags(xmlDocPtr doc, bool keep_nvram)
+unsigned int guest_undefine_flags(virDomainPtr dom, xmlDocPtr doc, bool keep_nvram)
 {
-    unsigned int flags = VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA |
-                         VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA;
+    unsigned int flags = VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA;
 
     /* Only where there is such a thing: a driver without it refuses the flag. */
+    if (virDomainListAllCheckpoints(dom, NULL, 0) > 0)
+        flags |= VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA;
     if (xml_find(doc, "/domain/os/nvram"))
         flags |= keep_nvram ? VIR_DOMAIN_UNDEFINE_KEEP_NVRAM : VIR_DOMAIN_UNDEFINE_NVRAM;
     if (xml_find(doc, "/domain/devices/tpm/backend[@type='emulator']"))
@@ -84,7 +85,7 @@ static int undefining_undefine(struct job *job, struct undefining *guest, struct
         return 0;
     if (job_step(job, "undefine", err) < 0)
         return -1;
-    if (virDomainUndefineFlags(guest->dom, guest_undefine_flags(guest->doc, keep_nvram)) < 0 &&
+    if (virDomainUndefineFlags(guest->dom, guest_undefine_flags(guest->dom, guest->doc, keep_nvram)) < 0 &&
         !guest_is_gone())
         return error_set_libvirt(err, "undefining guest '%s'", virDomainGetName(guest->dom));
     return 0;
