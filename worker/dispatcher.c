@@ -91,6 +91,18 @@ static void task_ready(void *opaque)
     queue_offer(task->dispatcher->lanes[task->lane].ready, task, 0);
 }
 
+/* Its thread and its outcome hold a task; the last one to let go frees it. */
+static void task_release(struct task *task)
+{
+    struct dispatcher *dispatcher = task->dispatcher;
+    SCOPE_LOCK(&dispatcher->lock);
+
+    if (--task->holders > 0)
+        return;
+    task_free(task);
+    dispatcher_unbusy(dispatcher);
+}
+
 /* On the publishing link's thread: the outcome is safe, or the worker is about to end. */
 static void task_outcome_done(void *opaque, bool safe)
 {
@@ -106,11 +118,7 @@ static void task_outcome_done(void *opaque, bool safe)
 
     for (size_t i = 0; safe && i < task->tag_count; i++)
         dispatcher->settings.acknowledge(dispatcher->settings.opaque, task->lane, task->tags[i]);
-    task_free(task);
-
-    pthread_mutex_lock(&dispatcher->lock);
-    dispatcher_unbusy(dispatcher);
-    pthread_mutex_unlock(&dispatcher->lock);
+    task_release(task);
 }
 
 static void task_log_outcome(const struct task *task, const struct outcome *outcome)
@@ -132,6 +140,7 @@ static void task_refuse(struct task *task, const struct delivery *delivery, cons
     struct outcome outcome = { .state = OUTCOME_FAILED, .error = *err };
 
     task->type = NULL;
+    task->holders = 1;
     pthread_mutex_lock(&dispatcher->lock);
     dispatcher->busy++;
     pthread_mutex_unlock(&dispatcher->lock);
@@ -242,7 +251,7 @@ static bool task_begin(struct task *task)
 
     metrics_add(METRIC_JOBS_WAITING, -1, lane_names[task->lane], NULL);
     if (!dispatcher->draining && task_has_epoch(task, dispatcher->lanes[task->lane].epoch)) {
-        task->running = true;
+        task->holders = 2;
         dispatcher->busy++;
         return true;
     }
@@ -283,14 +292,15 @@ static void task_execute(struct task *task, struct outcome *outcome)
     job_run_free(run);
 }
 
-/* From here on the next job on its resources may run; the outcome is this one's own matter. */
+/* Its outcome is on its way before the next job on its resources begins, so outcomes keep the order too. */
 static void task_end(struct task *task)
 {
     struct dispatcher *dispatcher = task->dispatcher;
-    SCOPE_LOCK(&dispatcher->lock);
 
-    task->running = false;
+    pthread_mutex_lock(&dispatcher->lock);
     claims_leave(dispatcher->claims, task->ticket, task_ready);
+    pthread_mutex_unlock(&dispatcher->lock);
+    task_release(task);
 }
 
 static void task_run(struct task *task)
@@ -301,13 +311,13 @@ static void task_run(struct task *task)
     metrics_add(METRIC_JOBS_STARTED, 1, task->type->name, NULL);
     metrics_add(METRIC_JOBS_RUNNING, 1, lane, NULL);
     task_execute(task, &outcome);
-    task_end(task);
     metrics_add(METRIC_JOBS_RUNNING, -1, lane, NULL);
     metrics_add(METRIC_JOB_SECONDS, (double)outcome.run_ms / 1000, task->type->name, NULL);
     task_log_outcome(task, &outcome);
     publisher_outcome(task->dispatcher->settings.publisher, &task->request, &outcome, task_host(task),
                       task_outcome_done, task);
     outcome_done(&outcome);
+    task_end(task);
 }
 
 static void *lane_thread(void *opaque)

@@ -22,7 +22,7 @@ struct task {
     struct claims_ticket *ticket; /* likewise */
     struct delivery_tag *tags;    /* all deliveries of this job that are still to be acknowledged */
     size_t tag_count;
-    bool running;
+    int holders; /* 0 while it waits: the table alone has it */
     struct job_run *run; /* while it runs */
     UT_hash_handle hh;   /* by request.id */
 };
