@@ -4,7 +4,6 @@
 /* virtjobd: wires the stages in the order in which a job passes them, and waits for a signal. */
 
 #include <errno.h>
-#include <getopt.h>
 #include <malloc.h>
 #include <poll.h>
 #include <signal.h>
@@ -16,6 +15,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "arguments.h"
 #include "cleanup.h"
 #include "config.h"
 #include "dispatcher.h"
@@ -30,9 +30,6 @@
 #include "schemas.h"
 #include "topology.h"
 #include "xml.h"
-
-#define CONFIG_DEFAULT "/etc/virtjob/virtjobd.conf"
-#define SETS_MAX       128
 
 /* How long the links may take, at the end, to get confirms and acknowledgements through. */
 #define PUBLISH_DRAIN_MS 5000
@@ -59,103 +56,6 @@ struct worker {
     atomic_bool opened[LINK_COUNT];
     int wake; /* an eventfd: a link has opened */
 };
-
-struct arguments {
-    const char *config_path;
-    char *sets[SETS_MAX];
-    size_t set_count;
-    bool check;
-};
-
-static void usage(FILE *to)
-{
-    fputs("Usage: virtjobd [--config FILE] [--broker URI] [--host NAME=URI]... [--set SECTION.KEY=VALUE]...\n"
-          "\n"
-          "Takes jobs from RabbitMQ, runs them against libvirt, publishes one outcome for each.\n"
-          "\n"
-          "  -c, --config FILE            the configuration; default " CONFIG_DEFAULT " if it is there\n"
-          "  -b, --broker URI             amqp://user@host:5672/vhost or amqps://...\n"
-          "  -H, --host NAME=URI          a host and its libvirt connection, as node1=qemu:///system\n"
-          "  -s, --set SECTION.KEY=VALUE  any option of virtjobd.conf(5)\n"
-          "      --check                  reads the configuration, says what is wrong with it, and ends\n"
-          "      --version, --help\n"
-          "\n"
-          "Example:\n"
-          "  virtjobd --broker amqp://guest:guest@localhost/ --host node1=qemu:///system\n"
-          "\n"
-          "Exit status: 0 ended by a signal; 1 could not start; 2 wrong usage or configuration.\n",
-          to);
-}
-
-static void arguments_add(struct arguments *arguments, const char *prefix, const char *text)
-{
-    char *set = NULL;
-
-    if (arguments->set_count == SETS_MAX || asprintf(&set, "%s%s", prefix, text) < 0) {
-        fprintf(stderr, "virtjobd: too many options\n");
-        exit(2);
-    }
-    arguments->sets[arguments->set_count++] = set;
-}
-
-/* NAME=URI, as "host NAME.uri=URI". */
-static void arguments_add_host(struct arguments *arguments, const char *text)
-{
-    const char *equals = strchr(text, '=');
-    AUTO(string) char *set = NULL;
-
-    if (!equals || asprintf(&set, "host %.*s.uri%s", (int)(equals - text), text, equals) < 0) {
-        fprintf(stderr, "virtjobd: --host wants NAME=URI, as node1=qemu:///system, not '%s'\n", text);
-        exit(2);
-    }
-    arguments_add(arguments, "", set);
-}
-
-static void arguments_parse(struct arguments *arguments, int argc, char **argv)
-{
-    static const struct option options[] = {
-        { "config", required_argument, NULL, 'c' }, { "broker", required_argument, NULL, 'b' },
-        { "host", required_argument, NULL, 'H' },   { "set", required_argument, NULL, 's' },
-        { "check", no_argument, NULL, 'k' },        { "version", no_argument, NULL, 'v' },
-        { "help", no_argument, NULL, 'h' },         { 0 },
-    };
-    int option;
-
-    while ((option = getopt_long(argc, argv, "c:b:H:s:h", options, NULL)) != -1) {
-        switch (option) {
-        case 'c':
-            arguments->config_path = optarg;
-            break;
-        case 'b':
-            arguments_add(arguments, "broker.uri=", optarg);
-            break;
-        case 'H':
-            arguments_add_host(arguments, optarg);
-            break;
-        case 's':
-            arguments_add(arguments, "", optarg);
-            break;
-        case 'k':
-            arguments->check = true;
-            break;
-        case 'v':
-            puts("virtjobd " VIRTJOB_VERSION);
-            exit(0);
-        case 'h':
-            usage(stdout);
-            exit(0);
-        default:
-            fprintf(stderr, "Try 'virtjobd --help'.\n");
-            exit(2);
-        }
-    }
-    if (optind < argc) {
-        fprintf(stderr, "virtjobd: unexpected argument '%s'; try 'virtjobd --help'\n", argv[optind]);
-        exit(2);
-    }
-    if (!arguments->config_path && access(CONFIG_DEFAULT, F_OK) == 0)
-        arguments->config_path = CONFIG_DEFAULT;
-}
 
 /* Before any thread: all of them inherit the mask, so only the signalfd sees these signals. */
 static int signals_open(struct error *err)
@@ -528,7 +428,7 @@ static struct config *load_config(const struct arguments *arguments, struct erro
 
 int main(int argc, char **argv)
 {
-    struct arguments arguments = { 0 };
+    struct arguments arguments;
     struct worker worker = { 0 };
     struct error err = ERROR_INIT;
     int signal_fd;
@@ -537,8 +437,7 @@ int main(int argc, char **argv)
             2); /* an arena a thread would cost megabytes and gain nothing: jobs wait, they do not allocate */
     arguments_parse(&arguments, argc, argv);
     worker.config = load_config(&arguments, &err);
-    for (size_t i = 0; i < arguments.set_count; i++)
-        free(arguments.sets[i]);
+    arguments_done(&arguments);
     if (!worker.config) {
         fprintf(stderr, "virtjobd: %s\n", err.message);
         return 2;
