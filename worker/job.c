@@ -336,13 +336,35 @@ static void run_rollback(struct job_run *run, struct outcome *outcome)
     }
 }
 
-static enum outcome_state state_of_error(enum error_code code)
+static bool rollback_is_whole(const json_t *rollback)
 {
-    switch (code) {
+    size_t index;
+    json_t *report;
+
+    json_array_foreach (rollback, index, report) {
+        if (!json_is_true(json_object_get(report, "ok")))
+            return false;
+    }
+    return json_array_size(rollback) > 0;
+}
+
+static bool run_only_looks(const struct job_run *run)
+{
+    return run->settings.type->claims[0].resource == JOB_NOTHING;
+}
+
+/* After a broken connection nobody knows whether the last call took effect, unless all was undone since. */
+static enum outcome_state run_failed_state(const struct job_run *run, const struct outcome *outcome)
+{
+    switch (outcome->error.code) {
     case ERROR_CANCELLED:
         return OUTCOME_CANCELLED;
     case ERROR_EXPIRED:
         return OUTCOME_EXPIRED;
+    case ERROR_CONNECTION_LOST:
+        if (!run_only_looks(run) && !rollback_is_whole(outcome->rollback))
+            return OUTCOME_UNCERTAIN;
+        return OUTCOME_FAILED;
     default:
         return OUTCOME_FAILED;
     }
@@ -350,10 +372,24 @@ static enum outcome_state state_of_error(enum error_code code)
 
 static void run_fail(struct job_run *run, struct outcome *outcome)
 {
-    outcome->state = state_of_error(outcome->error.code);
     snprintf(outcome->step, sizeof(outcome->step), "%s", run->step);
     if (run->settings.request->rollback)
         run_rollback(run, outcome);
+    outcome->state = run_failed_state(run, outcome);
+}
+
+/* What only looks may look again over a new connection; anything else might be done twice. */
+static int run_attempt(struct job_run *run, struct outcome *outcome)
+{
+    outcome->attempts = 1;
+    if (run_handler(run, &outcome->result, &outcome->error) == 0)
+        return 0;
+    if (outcome->error.code != ERROR_CONNECTION_LOST || !run_only_looks(run))
+        return -1;
+    run_disconnect(run);
+    outcome->attempts++;
+    outcome->error = ERROR_INIT;
+    return run_handler(run, &outcome->result, &outcome->error);
 }
 
 void job_run_execute(struct job_run *run, struct outcome *outcome)
@@ -361,10 +397,10 @@ void job_run_execute(struct job_run *run, struct outcome *outcome)
     int64_t begun_ms = envelope_now_ms();
     int64_t queued_ms = begun_ms - run->settings.request->received_ms;
 
-    *outcome = (struct outcome){ .attempts = 1, .queued_ms = queued_ms > 0 ? queued_ms : 0 };
+    *outcome = (struct outcome){ .queued_ms = queued_ms > 0 ? queued_ms : 0 };
     if (run->settings.quiet_ms == 0)
         run_tell_started(run);
-    if (run_handler(run, &outcome->result, &outcome->error) < 0)
+    if (run_attempt(run, outcome) < 0)
         run_fail(run, outcome);
     run_disconnect(run);
     outcome->changed = !run->unchanged;
