@@ -2,11 +2,13 @@
  * Copyright (C) the virtjob authors */
 
 /* The configuration: one table of options, read from a file (INI, by libinih), then the environment, then the command
- * line; the result is one struct that nobody changes any more.
+ * line; the result is one struct that nobody changes any more. virtjobd.conf(5) is the manual.
  *
- * Environment: VIRTJOB_<SECTION>_<KEY>, as VIRTJOB_BROKER_URI. Command line: `--set section.key=value`, and the short
- * forms `--broker URI`, `--host NAME=URI`. A host is a section `[host NAME]`. An unknown section or key, or a value out
- * of range, is an error that names file and line. Sizes take K, M, G (powers of 1024), durations s, m, h, d. */
+ * Environment: VIRTJOB_<SECTION>_<KEY>, as VIRTJOB_BROKER_URI, and VIRTJOB_HOSTS="node1=URI node2=URI"; an empty
+ * variable counts as unset. Command line: `--set section.key=value`, and the short forms `--broker URI`, `--host
+ * NAME=URI`. A host is a section `[host NAME]`. An unknown section or key, a key given twice, or a value out of range
+ * is an error that names its source: file and line, variable or option. Sizes take K, M, G (powers of 1024), durations
+ * ms, s (the default), m, h, d. */
 
 #ifndef VIRTJOB_CONFIG_H
 #define VIRTJOB_CONFIG_H
@@ -19,15 +21,14 @@
 
 struct config_broker {
     char *uri; /* amqp://user:password@host:5672/vhost or amqps://; percent-encoded; never logged whole */
-    char *password_file; /* overrides the password of the URI: its first line; NULL: none */
-    char *ca_file;       /* PEM; required for amqps */
-    char *cert_file;     /* PEM, client certificate; NULL: none */
-    char *key_file;      /* PEM; not readable by others */
-    bool external;       /* SASL EXTERNAL: the certificate is the login */
-    bool
-        verify_host_name; /* check the broker's name against its certificate; true unless the name is an address */
-    char *prefix;         /* of every exchange and queue; "virtjob" */
-    int heartbeat_s;      /* 10; 0 is refused */
+    char *password_file;   /* overrides the password of the URI: its first line; NULL: none */
+    char *ca_file;         /* PEM; required for amqps */
+    char *cert_file;       /* PEM, client certificate; NULL: none */
+    char *key_file;        /* PEM; not readable by others */
+    bool external;         /* SASL EXTERNAL: the certificate is the login */
+    bool verify_host_name; /* against the broker's certificate; true, but for a URI with an address */
+    char *prefix;          /* of every exchange and queue; "virtjob" */
+    int heartbeat_s;       /* 10; 0 is refused */
     int connect_timeout_s; /* 10 */
     int send_timeout_s;    /* 30: the watchdog's patience with one send */
     int blocked_timeout_s; /* 300: patience with connection.blocked before reconnecting */
@@ -59,8 +60,7 @@ struct config {
         int64_t max_length; /* messages; 1000000 */
         int64_t max_age_s;  /* 7d */
     } results;
-    char *reply_to;       /* regular expression (PCRE2, anchored) that a reply_to must match;
-                                  `[A-Za-z0-9._-]{1,200}|amq\.rabbitmq\.reply-to\..+`... see virtjobd.conf(5) */
+    char *reply_to;       /* regular expression (PCRE2, anchored at both ends) that a reply_to must match */
     char *log_level;      /* "info" */
     char *log_format;     /* "text" or "json" */
     char *metrics_listen; /* NULL: no HTTP */
@@ -69,8 +69,14 @@ struct config {
 };
 
 /* Reads `path` (NULL: none; "-" is not special), then the environment, then `sets`: `set_count` strings
- * "section.key=value", a host's key being `host NAME.uri=…`. Checks the whole. The caller frees with config_free. */
+ * "section.key=value", a host's key being `host NAME.uri=…`. Checks the whole, but for what only the daemon needs. The
+ * caller frees with config_free. To be called before there are threads. */
 struct config *config_load(const char *path, char *const *sets, size_t set_count, struct error *err);
+
+/* What the daemon needs besides: at least one host. */
+int config_check_daemon(const struct config *config, struct error *err);
+
+/* NULL is allowed. */
 void config_free(struct config *config);
 
 /* One row of the table of options, in the order of the manual; NULL past the last. For help and the check against the
