@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * Copyright (C) the virtjob authors */
+
+/* Callbacks run on the link's thread and never wait: the loop's queue has room for whatever the broker may have sent
+ * (prefetch) and for the fate of each message. */
+
+#include "client.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "link.h"
+#include "topology.h"
+
+#define CONFIG_DEFAULT "/etc/virtjob/virtjobd.conf"
+#define EVENT_SIZE_MAX (64u << 20) /* a snapshot of many guests */
+#define CLOSE_MS       2000
+
+CLEANUP_DEFINE(client, struct client *, client_close)
+
+struct client {
+    struct link *link;
+    struct topology *topology;
+    struct loop *loop;
+    const char *const *keys;
+    int ups; /* connections so far; the main thread's */
+};
+
+/* One message on its way. */
+struct sending {
+    struct client *client;
+    size_t index;
+};
+
+struct config *client_config(const struct cli *cli, struct error *err)
+{
+    const char *path = options_text(&cli->options, "config", NULL);
+    const char *broker = options_text(&cli->options, "broker", NULL);
+    const char *prefix = options_text(&cli->options, "prefix", NULL);
+    AUTO(string) char *set_broker = NULL;
+    AUTO(string) char *set_prefix = NULL;
+    char *sets[2];
+    size_t count = 0;
+
+    if (!path && access(CONFIG_DEFAULT, R_OK) == 0)
+        path = CONFIG_DEFAULT;
+    if ((broker && asprintf(&set_broker, "broker.uri=%s", broker) < 0) ||
+        (prefix && asprintf(&set_prefix, "broker.prefix=%s", prefix) < 0)) {
+        error_set_memory(err);
+        return NULL;
+    }
+    if (broker)
+        sets[count++] = set_broker;
+    if (prefix)
+        sets[count++] = set_prefix;
+    return config_load(path, sets, count, err);
+}
+
+static void client_tell(struct client *client, struct item *item)
+{
+    if (item && queue_offer(client->loop->queue, item, 0) < 0)
+        item_free(item);
+}
+
+static int client_bind(struct client *client, struct link *link, const char *queue, struct error *err)
+{
+    for (const char *const *key = client->keys; *key; key++)
+        if (link_bind(link, queue, client->topology->events, *key, err) < 0)
+            return -1;
+    return link_consume(link, queue, CLIENT_PREFETCH, NULL, err);
+}
+
+static int client_on_open(struct link *link, void *opaque, struct error *err)
+{
+    struct client *client = opaque;
+    char queue[256];
+
+    if (client->keys &&
+        (link_declare_private_queue(link, queue, err) < 0 || client_bind(client, link, queue, err) < 0))
+        return -1;
+    client_tell(client, item_new(ITEM_UP));
+    return 0;
+}
+
+static void client_on_delivery(struct link *link, struct delivery *delivery, void *opaque)
+{
+    struct client *client = opaque;
+    json_t *event = delivery->body ? json_loadb(delivery->body, delivery->length, 0, NULL) : NULL;
+    struct item *item = item_new(event ? ITEM_EVENT : ITEM_UNREADABLE);
+
+    (void)link;
+    if (item) {
+        item->event = event;
+        item->tag = delivery->tag;
+    }
+    client_tell(client, item);
+    delivery_free(delivery);
+}
+
+static void client_on_closed(struct link *link, void *opaque)
+{
+    (void)link;
+    client_tell(opaque, item_new(ITEM_DOWN));
+}
+
+static void client_on_settled(void *opaque, const struct message *message, enum message_fate fate)
+{
+    struct sending *sending = opaque;
+    struct item *item = item_new(ITEM_SETTLED);
+
+    (void)message;
+    if (item) {
+        item->index = sending->index;
+        item->fate = fate;
+    }
+    client_tell(sending->client, item);
+    free(sending);
+}
+
+/* Whatever the reason, the broker is not there for us. The most common one has a better word than the broker's. */
+static int client_explain(const struct client *client, struct error *err)
+{
+    char said[sizeof(err->message)];
+
+    memcpy(said, err->message, sizeof(said));
+    if (strstr(said, "NOT_FOUND") && strstr(said, client->topology->events))
+        return error_set(
+            err, ERROR_BROKER,
+            "there is no exchange '%s' on this broker: no virtjobd has run there with this prefix",
+            client->topology->events);
+    return error_set(err, ERROR_BROKER, "%s; --broker, or VIRTJOB_BROKER_URI, names another one", said);
+}
+
+/* The link's thread must not take signals; this one lets an interrupt end the program while it waits for the broker. */
+static int client_connect(struct client *client, int timeout_ms, struct error *err)
+{
+    sigset_t interrupts;
+    int rc;
+
+    if (link_start(client->link, err) < 0)
+        return -1;
+    sigemptyset(&interrupts);
+    sigaddset(&interrupts, SIGINT);
+    sigaddset(&interrupts, SIGTERM);
+    pthread_sigmask(SIG_UNBLOCK, &interrupts, NULL);
+    rc = link_wait_up(client->link, timeout_ms, err);
+    pthread_sigmask(SIG_BLOCK, &interrupts, NULL);
+    return rc < 0 ? client_explain(client, err) : 0;
+}
+
+struct client *client_open(const struct config *config, struct loop *loop, const char *const *keys,
+                           int timeout_ms, struct error *err)
+{
+    static const struct link_events events = {
+        .open = client_on_open,
+        .delivery = client_on_delivery,
+        .closed = client_on_closed,
+    };
+    const struct link_settings settings = {
+        .broker = &config->broker,
+        .name = "client",
+        .max_body = EVENT_SIZE_MAX,
+        .max_pending = 1024,
+        .once = true,
+    };
+    AUTO(client) struct client *client = calloc(1, sizeof(*client));
+
+    if (!client)
+        return error_set_memory(err), NULL;
+    client->loop = loop;
+    client->keys = keys;
+    if (!(client->topology = topology_new(config, err)) ||
+        !(client->link = link_new(&settings, &events, client, err)) ||
+        client_connect(client, timeout_ms, err) < 0)
+        return NULL;
+    return STEAL(&client);
+}
+
+void client_close(struct client *client)
+{
+    if (!client)
+        return;
+    if (client->link) {
+        link_stop(client->link, CLOSE_MS);
+        link_free(client->link);
+    }
+    topology_free(client->topology);
+    free(client);
+}
+
+static struct message *client_message(struct client *client, char *text, const char *id, const char *type,
+                                      const char *host)
+{
+    char key[256];
+    struct message *message;
+
+    snprintf(key, sizeof(key), "%s@%s", type, host);
+    message = message_new(client->topology->jobs, key, text, strlen(text));
+    if (!message)
+        return NULL;
+    message->content_type = strdup("application/json");
+    message->message_id = strdup(id);
+    message->timestamp = (uint64_t)time(NULL);
+    message->persistent = true;
+    message->mandatory = true;
+    message->settled = client_on_settled;
+    return message;
+}
+
+int client_submit(struct client *client, size_t index, char *text, const char *id, const char *type,
+                  const char *host, struct error *err)
+{
+    struct message *message = client_message(client, text, id, type, host);
+    struct sending *sending = calloc(1, sizeof(*sending));
+
+    if (!message || !sending) {
+        message_free(message);
+        free(sending);
+        return error_set_memory(err);
+    }
+    *sending = (struct sending){ client, index };
+    message->opaque = sending;
+    if (link_publish(client->link, message) < 0)
+        return error_set(err, ERROR_BROKER, "the connection to the broker has ended");
+    return 0;
+}
+
+/* The queue was the connection's own: what came in between went past it. */
+static void client_show_up(struct client *client)
+{
+    if (client->ups++ > 0 && client->keys)
+        view_note(client->loop->view, "connected again; what happened in between was not seen");
+}
+
+void client_show(struct client *client, const struct item *item)
+{
+    struct view *view = client->loop->view;
+
+    switch (item->kind) {
+    case ITEM_EVENT:
+        view_event(view, item->event);
+        link_settle(client->link, item->tag, LINK_ACK);
+        break;
+    case ITEM_UNREADABLE:
+        view_note(view, "an event that is not JSON, or too large, was passed over");
+        link_settle(client->link, item->tag, LINK_ACK);
+        break;
+    case ITEM_DOWN:
+        view_note(view, "the connection to the broker was lost; connecting again");
+        break;
+    case ITEM_UP:
+        client_show_up(client);
+        break;
+    case ITEM_SETTLED:
+    case ITEM_ENDED:
+        break;
+    }
+}
+
+void client_explain_returned(const struct client *client, const char *id, const char *type, const char *host)
+{
+    view_note(client->loop->view,
+              "job %s: no queue takes '%s@%s': no virtjobd on this broker serves the host '%s' under the "
+              "exchange '%s', or it is too old for this type; nothing was done",
+              id, type, host, host, client->topology->jobs);
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * Copyright (C) the virtjob authors */
+
+/* The broker as the command line needs it: one link that publishes jobs and, where wanted, hears events through a queue
+ * of its own. Its thread turns all that happens into items of the loop's queue; all functions are for the main thread. */
+
+#ifndef VIRTJOB_CLIENT_H
+#define VIRTJOB_CLIENT_H
+
+#include <stdint.h>
+
+#include "cli.h"
+#include "config.h"
+#include "loop.h"
+
+struct client;
+
+/* The configuration from --config (or the usual file), the environment, --broker and --prefix; to be freed with
+ * config_free. */
+struct config *client_config(const struct cli *cli, struct error *err);
+
+/* Jobs that may be under way to the broker at once. */
+#define CLIENT_WINDOW 512
+
+/* Events that may lie in the loop's queue, and the room that it must have for all. */
+#define CLIENT_PREFETCH 256
+#define CLIENT_CAPACITY (CLIENT_WINDOW + CLIENT_PREFETCH + 64)
+
+/* Connects; waits up to `timeout_ms` for that. `keys` (NULL-terminated, NULL: none) are the routing keys of the events
+ * to hear: bound when this returns. `config`, `loop` and `keys` are lent. ERROR_BROKER where there is no broker for us,
+ * with what to do. */
+struct client *client_open(const struct config *config, struct loop *loop, const char *const *keys,
+                           int timeout_ms, struct error *err);
+
+/* Disconnects, letting go what is not confirmed. NULL is allowed. */
+void client_close(struct client *client);
+
+/* Sends a job (`text` is taken, id, type and host are copied); ITEM_SETTLED with this index tells its fate.
+ * No more than CLIENT_WINDOW at once: it would wait for room. */
+int client_submit(struct client *client, size_t index, char *text, const char *id, const char *type,
+                  const char *host, struct error *err);
+
+/* Shows what the item tells of events and of the connection, and lets the broker send more. */
+void client_show(struct client *client, const struct item *item);
+
+/* In `view`: a job that no queue took. */
+void client_explain_returned(const struct client *client, const char *id, const char *type, const char *host);
+
+#endif

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * Copyright (C) the virtjob authors */
+
+/* `virtjob run`: the same job, the same events, no broker. The job has a thread; this one shows what it tells. */
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "catalog.h"
+#include "cleanup.h"
+#include "commands.h"
+#include "hypervisor.h"
+#include "job_run.h"
+#include "jobfile.h"
+#include "jobs.h"
+#include "loop.h"
+#include "schemas.h"
+#include "xml.h"
+
+#define WORKER_NAME      "virtjob"
+#define QUEUE_CAPACITY   1024
+#define LIVE_INTERVAL_MS 200
+#define LINE_INTERVAL_MS 1000
+
+static const struct option_row options_run[] = {
+    { "connect", 'c', "URI", COMPLETE_NOTHING,
+      "libvirt's connection URI; default: that of the\nenvironment, or qemu:///system." },
+    { "host", 'H', "NAME", COMPLETE_NOTHING, "The name of the host in the events." },
+    { "id", 'i', "UUID", COMPLETE_NOTHING, "The id, where the file holds one job." },
+    { "deadline", 'd', "TIME", COMPLETE_NOTHING, "As of submit." },
+    { 0 },
+};
+
+struct running {
+    struct cli *cli;
+    struct schema_store *schemas;
+    struct envelope_rules *rules;
+    struct view *view;
+    struct loop loop;
+    struct request request; /* of the job that runs */
+    struct job_run *run;
+    const char *host; /* in events */
+    const char *uri;
+    atomic_uint_fast64_t serial;
+    int interrupts;
+};
+
+/* On the job's threads. Waits where the terminal is slow. */
+static void running_tell(struct running *running, enum item_kind kind, json_t *event)
+{
+    struct item *item = item_new(kind);
+
+    if (item)
+        item->event = event;
+    if (!item || queue_push(running->loop.queue, item) < 0) {
+        free(item);
+        json_decref(event);
+    }
+}
+
+static void running_report(void *opaque, const char *state, json_t *data)
+{
+    struct running *running = opaque;
+    uint64_t serial = atomic_fetch_add(&running->serial, 1) + 1;
+    json_t *event = envelope_job_event(&running->request, state, serial, running->host, data);
+
+    if (event)
+        running_tell(running, ITEM_EVENT, event);
+}
+
+static void *running_thread(void *opaque)
+{
+    struct running *running = opaque;
+    struct outcome outcome;
+
+    job_run_execute(running->run, &outcome);
+    running_tell(running, ITEM_ENDED,
+                 envelope_outcome(&running->request, &outcome, running->host, WORKER_NAME));
+    outcome_done(&outcome);
+    return NULL;
+}
+
+/* The first one asks the job to stop and undo what it has done; the second leaves all as it is. */
+static void running_interrupt(struct running *running)
+{
+    if (running->interrupts++ > 0) {
+        view_note(running->view, "ended at once; nothing is undone");
+        _exit(EXIT_INTERRUPTED); /* the job's thread may hang in libvirt */
+    }
+    view_note(running->view, "stopping at the next safe point, then undoing; Ctrl-C again ends at once");
+    job_run_cancel(running->run);
+}
+
+/* Until the job has ended. Output that is gone stops the job as an interrupt does. */
+static void running_follow(struct running *running)
+{
+    bool ended = false;
+
+    while (!ended) {
+        struct item *item = NULL;
+        enum loop_wake wake = loop_next(&running->loop, &item);
+        if (wake == LOOP_BROKEN) {
+            job_run_cancel(running->run);
+            queue_close(running->loop.queue); /* nobody reads it any more */
+            return;
+        }
+        if (wake == LOOP_INTERRUPTED)
+            running_interrupt(running);
+        if (item && item->event)
+            view_event(running->view, item->event);
+        ended = item && item->kind == ITEM_ENDED;
+        item_free(item);
+    }
+    view_draw(running->view);
+}
+
+static int running_execute(struct running *running, struct hypervisor *hypervisor, struct error *err)
+{
+    const struct job_run_settings settings = {
+        .request = &running->request,
+        .type = job_type_find(job_tables, running->request.type),
+        .hypervisor = hypervisor,
+        .progress_interval_ms = view_is_live(running->view) ? LIVE_INTERVAL_MS : LINE_INTERVAL_MS,
+        .report = running_report,
+        .opaque = running,
+    };
+    pthread_t thread;
+
+    if (!(running->run = job_run_new(&settings, err)))
+        return -1;
+    if (pthread_create(&thread, NULL, running_thread, running) != 0)
+        return error_set_memory(err);
+    running_follow(running);
+    pthread_join(thread, NULL);
+    return 0;
+}
+
+CLEANUP_DEFINE(hypervisor, struct hypervisor *, hypervisor_free)
+
+static int running_one(struct running *running, json_t *job, struct hypervisor *hypervisor, struct error *err)
+{
+    int rc = jobfile_check(running->rules, job, &running->request, err);
+
+    if (rc == 0)
+        rc = view_expect(running->view, running->request.id, running->request.type, err);
+    if (rc == 0) {
+        running->host = running->request.host;
+        rc = running_execute(running, hypervisor, err);
+    }
+    job_run_free(STEAL(&running->run));
+    request_done(&running->request);
+    return rc;
+}
+
+/* One after the other, over the same connections; none after one that did not succeed. */
+static int running_all(struct running *running, json_t *jobs)
+{
+    struct error err = ERROR_INIT;
+    const char *name = json_string_value(json_object_get(json_array_get(jobs, 0), "host"));
+    AUTO(hypervisor) struct hypervisor *hypervisor = hypervisor_new(name, running->uri, 0, &err);
+    size_t i, count = json_array_size(jobs);
+    json_t *job;
+
+    if (!hypervisor)
+        return cli_fail_error(running->cli, NULL, &err);
+    json_array_foreach (jobs, i, job) {
+        if (running_one(running, job, hypervisor, &err) < 0)
+            return cli_fail_error(running->cli, running->cli->operands[0], &err);
+        if (view_is_broken(running->view))
+            return EXIT_FAILED;
+        if (!view_is_good(running->view) && i + 1 < count)
+            view_note(running->view, "jobs after it that were not begun: %zu", count - i - 1);
+        if (!view_is_good(running->view))
+            return EXIT_FAILED;
+    }
+    return EXIT_SUCCEEDED;
+}
+
+/* All are checked before the first is begun. */
+static int running_check(struct running *running, json_t *jobs, const struct jobfile_changes *changes)
+{
+    struct error err = ERROR_INIT;
+    json_t *job;
+    size_t i;
+
+    json_array_foreach (jobs, i, job) {
+        struct request request = { 0 };
+        int rc = jobfile_change(job, changes, &err);
+        if (rc == 0)
+            rc = jobfile_check(running->rules, job, &request, &err);
+        if (rc == 0 && !job_type_find(job_tables, request.type))
+            rc = error_set_at(&err, ERROR_UNKNOWN_TYPE, "/type", "no job type '%s'", request.type);
+        request_done(&request);
+        if (rc < 0)
+            return cli_fail_error(running->cli, running->cli->operands[0], &err);
+    }
+    if (jobfile_check_ids(jobs, &err) < 0)
+        return cli_fail_error(running->cli, running->cli->operands[0], &err);
+    return 0;
+}
+
+static int running_read(struct running *running, json_t **ret_jobs)
+{
+    const struct options *options = &running->cli->options;
+    const struct jobfile_changes changes = {
+        .id = options_text(options, "id", NULL),
+        .host = options_text(options, "host", NULL),
+        .host_fallback = "local",
+        .deadline = options_text(options, "deadline", NULL),
+    };
+    struct error err = ERROR_INIT;
+
+    if (jobfile_read(running->cli->operands[0], ret_jobs, &err) < 0)
+        return cli_fail(running->cli, EXIT_USAGE, "%s", err.message);
+    if (changes.id && json_array_size(*ret_jobs) > 1)
+        return cli_fail(running->cli, EXIT_USAGE, "--id is for one job, and there are %zu",
+                        json_array_size(*ret_jobs));
+    if (!(running->schemas = schemas_load(&err)) ||
+        !(running->rules = envelope_rules_new(running->schemas, NULL, "virtjob", &err)))
+        return cli_fail_error(running->cli, NULL, &err);
+    return running_check(running, *ret_jobs, &changes);
+}
+
+static int running_start(struct running *running, json_t *jobs)
+{
+    const struct view_settings settings = {
+        .json = cli_json(running->cli) || !isatty(STDOUT_FILENO),
+        .only_expected = true,
+        .results = json_array_size(jobs) == 1,
+    };
+    const char *fallback = getenv("LIBVIRT_DEFAULT_URI");
+    struct error err = ERROR_INIT;
+
+    running->uri = options_text(&running->cli->options, "connect", fallback ? fallback : "qemu:///system");
+    xml_init();
+    loop_block_signals();
+    if (!(running->view = view_new(&settings, &err)) ||
+        loop_init(&running->loop, running->view, QUEUE_CAPACITY, 0, &err) < 0 ||
+        hypervisor_loop_start(&err) < 0)
+        return cli_fail_error(running->cli, NULL, &err);
+    int code = running_all(running, jobs);
+    hypervisor_loop_stop();
+    return code;
+}
+
+static int run_run(struct cli *cli)
+{
+    struct running running = { .cli = cli, .loop.signals = -1 };
+    AUTO(json) json_t *jobs = NULL;
+    int code = running_read(&running, &jobs);
+
+    if (code == 0)
+        code = running_start(&running, jobs);
+    loop_done(&running.loop);
+    view_free(running.view);
+    envelope_rules_free(running.rules);
+    schema_store_free(running.schemas);
+    return code;
+}
+
+const struct command command_run = {
+    .name = "run",
+    .summary = "Run jobs here, without any broker",
+    .operands = "FILE|-",
+    .details = "The same jobs as of submit, one after the other, over a connection of its own to\n"
+               "libvirt, with the same events. The first that does not succeed is the last. A job\n"
+               "without a host gets the host 'local'; the name has no effect here.\n"
+               "\n"
+               "In a pipe, or with --json, the events are lines of JSON. Ctrl-C stops the job at the\n"
+               "next safe point and undoes what it has done; a second one ends at once.",
+    .examples = "  virtjob run clone.json --connect qemu:///system\n"
+                "  virtjob new host.info | virtjob run - --connect test:///default\n",
+    .operand = OPERAND_FILE,
+    .operands_min = 1,
+    .operands_max = 1,
+    .groups = { options_run, options_common },
+    .run = run_run,
+};
