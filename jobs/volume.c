@@ -35,6 +35,8 @@ static enum error_code error_refine(const struct error *err)
     bool storage = err->libvirt_domain == VIR_FROM_STORAGE;
     const char *said = err->libvirt_message;
 
+    if (strstr(said, "File too large") || strstr(said, "image size is too large"))
+        return ERROR_INVALID;
     if (storage && err->libvirt_code == VIR_ERR_OPERATION_INVALID)
         return strstr(said, "already exists") ? ERROR_CONFLICT : ERROR_BUSY;
     if (err->libvirt_code != VIR_ERR_INTERNAL_ERROR)

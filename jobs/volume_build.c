@@ -138,9 +138,18 @@ static int watch_find(struct build_watch *watch)
     return watch->vol ? 0 : -1;
 }
 
-/* What is written is told by the allocation, which grows from nothing as `allocation` in the spec is 0. How much it will
- * be is a guess for a compressed source or one of many zeros; where the guess proves too low it gives way, so that a
- * copy is never said to be complete while it goes on. */
+/* How much there will be is a guess, too low for a compressed source. A little more is what the format needs for itself;
+ * with much more all that is sure is that a clone seldom takes more than its capacity. */
+static uint64_t watch_total(const struct volume_build *build, uint64_t done)
+{
+    if (done <= build->total)
+        return build->total;
+    if (done - build->total <= build->total / 32 + 1024 * 1024 || done >= build->spec.capacity)
+        return done;
+    return build->spec.capacity;
+}
+
+/* What is written is told by the allocation, which grows from nothing as `allocation` in the spec is 0. */
 static int watch_sample(void *opaque, uint64_t *ret_done, uint64_t *ret_total)
 {
     struct build_watch *watch = opaque;
@@ -150,9 +159,8 @@ static int watch_sample(void *opaque, uint64_t *ret_done, uint64_t *ret_total)
         return -1;
     if (virStorageVolGetInfo(watch->vol, &info) < 0)
         return -1;
-    uint64_t least = info.allocation + info.allocation / 8;
     *ret_done = info.allocation;
-    *ret_total = watch->build->total > least ? watch->build->total : least;
+    *ret_total = watch_total(watch->build, info.allocation);
     return 0;
 }
 
@@ -185,6 +193,18 @@ static int watch_start(struct build_watch *watch, struct error *err)
     return -1;
 }
 
+/* The last word is what there is now. */
+static void build_finish_progress(struct job *job, const struct volume_build *build, virStorageVolPtr vol)
+{
+    virStorageVolInfo info;
+
+    if (!build->phase)
+        return;
+    if (virStorageVolGetInfo(vol, &info) == 0 && info.allocation > 0)
+        progress_update(job_progress(job), info.allocation, info.allocation);
+    progress_finish(job_progress(job));
+}
+
 static int build_register_undo(struct job *job, const struct volume_build *build, struct error *err)
 {
     return job_undo(job, "delete volume", volume_undo_create,
@@ -214,11 +234,10 @@ static int build_fail(struct job *job, const struct volume_build *build, struct 
 
     if (build_may_have_begun(err->code) && build_exists(build, NULL) != 0)
         build_register_undo(job, build, NULL);
-    if (err->code == ERROR_NO_SPACE || err->code == ERROR_CONFLICT) {
-        snprintf(at, sizeof(at), "%s/%s", build->where, err->code == ERROR_CONFLICT ? "volume" : "pool");
-        error_locate(err, at);
-    }
-    return -1;
+    if (err->code != ERROR_NO_SPACE && err->code != ERROR_CONFLICT)
+        return -1;
+    snprintf(at, sizeof(at), "%s/%s", build->where, err->code == ERROR_CONFLICT ? "volume" : "pool");
+    return error_locate(err, at);
 }
 
 static virStorageVolPtr build_make(const struct volume_build *build, const char *xml)
@@ -243,8 +262,7 @@ int volume_build_run(struct job *job, const struct volume_build *build, virStora
     watch_stop(&watch);
     if (!vol)
         return build_fail(job, build, err);
-    if (build->phase)
-        progress_finish(job_progress(job));
+    build_finish_progress(job, build, vol);
     if (build_register_undo(job, build, err) < 0) {
         volume_delete(vol, NULL, NULL);
         return -1;

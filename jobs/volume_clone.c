@@ -152,7 +152,9 @@ static int clone_full(struct clone *clone, virStorageVolPtr *ret_vol, struct err
     clone->method = "full";
     if (volume_build_has_room(&build, build.total, err) < 0)
         return -1;
-    return volume_build_run(clone->job, &build, ret_vol, err);
+    if (volume_build_run(clone->job, &build, ret_vol, err) < 0)
+        return err->code == ERROR_INVALID ? error_locate(err, clone_at(clone, "/capacity")) : -1;
+    return 0;
 }
 
 static bool clone_may_back(const struct clone *clone)
@@ -296,9 +298,10 @@ static int clone_grow(struct clone *clone, virStorageVolPtr vol, struct error *e
         return 0;
     if (job_safe_point(clone->job, err) < 0)
         return -1;
-    if (virStorageVolResize(vol, clone->build.spec.capacity, 0) < 0)
-        return volume_error(err, "resizing volume '%s'", clone->build.spec.name);
-    return 0;
+    if (virStorageVolResize(vol, clone->build.spec.capacity, 0) == 0)
+        return 0;
+    volume_error(err, "resizing volume '%s'", clone->build.spec.name);
+    return err->code == ERROR_INVALID ? error_locate(err, clone_at(clone, "/capacity")) : -1;
 }
 
 static int clone_result(struct clone *clone, virStorageVolPtr vol, json_t **ret_result, struct error *err)

@@ -90,8 +90,9 @@ int volume_create(struct job *job, json_t **ret_result, struct error *err)
         create_set_backing(job, &backing, &build, err) < 0 ||
         create_set_capacity(job, &build, backing.info.capacity, err) < 0 ||
         create_set_preallocation(job, &build, err) < 0 ||
-        volume_build_has_room(&build, build.spec.allocation, err) < 0 ||
-        volume_build_run(job, &build, &vol, err) < 0)
+        volume_build_has_room(&build, build.spec.allocation, err) < 0)
         return -1;
+    if (volume_build_run(job, &build, &vol, err) < 0)
+        return err->code == ERROR_INVALID ? error_locate(err, "/params/capacity") : -1;
     return volume_result(build.pool_name, vol, ret_result, err);
 }
