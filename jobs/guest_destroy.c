@@ -5,8 +5,6 @@
 
 #include "guest_internal.h"
 
-#include <libvirt/virterror.h>
-
 int guest_power_off(virDomainPtr dom, unsigned int flags, struct error *err)
 {
     int active = guest_is_active(dom, err);
@@ -15,11 +13,9 @@ int guest_power_off(virDomainPtr dom, unsigned int flags, struct error *err)
         return active;
     if (virDomainDestroyFlags(dom, flags) == 0)
         return 1;
-    /* It may have ended by itself in between, and with it, where it was transient, the guest as such. */
-    if (guest_is_gone())
-        return 0;
     error_set_libvirt(err, "destroying guest '%s'", virDomainGetName(dom));
-    if (!err || err->libvirt_code != VIR_ERR_OPERATION_INVALID || guest_is_active(dom, NULL) != 0)
+    /* It may have ended by itself in between, and with it, where it was transient, the guest as such. */
+    if (!err || guest_is_active(dom, NULL) != 0)
         return -1;
     *err = ERROR_INIT;
     return 0;

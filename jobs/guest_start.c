@@ -5,8 +5,6 @@
 
 #include "guest_internal.h"
 
-#include <libvirt/virterror.h>
-
 int guest_power_on(virDomainPtr dom, unsigned int flags, struct error *err)
 {
     int active = guest_is_active(dom, err);
@@ -17,7 +15,7 @@ int guest_power_on(virDomainPtr dom, unsigned int flags, struct error *err)
         return 1;
     error_set_libvirt(err, "starting guest '%s'", virDomainGetName(dom));
     /* Somebody else may have been quicker. */
-    if (!err || err->libvirt_code != VIR_ERR_OPERATION_INVALID || guest_is_active(dom, NULL) != 1)
+    if (!err || guest_is_active(dom, NULL) != 1)
         return -1;
     *err = ERROR_INIT;
     return 0;
