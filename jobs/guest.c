@@ -10,6 +10,8 @@
 
 #include <libvirt/virterror.h>
 
+#include "events_names.h"
+
 bool guest_is_uuid(const char *text)
 {
     static const char shape[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
@@ -108,8 +110,8 @@ int guest_describe(virDomainPtr dom, json_t **ret_guest, struct error *err)
 
     if (guest_read_state(dom, &state, &reason, &persistent) < 0)
         return error_set_libvirt(err, "reading the state of guest '%s'", virDomainGetName(dom));
-    if (!guest || json_object_set_new(guest, "state", json_string(guest_state_name(state))) < 0 ||
-        json_object_set_new(guest, "reason", json_string(guest_reason_name(state, reason))) < 0 ||
+    if (!guest || json_object_set_new(guest, "state", json_string(events_state_name(state))) < 0 ||
+        json_object_set_new(guest, "reason", json_string(events_reason_name(state, reason))) < 0 ||
         json_object_set_new(guest, "persistent", json_boolean(persistent)) < 0)
         return error_set_memory(err);
     if (state != VIR_DOMAIN_SHUTOFF && virDomainGetID(dom) != (unsigned int)-1 &&

@@ -101,10 +101,6 @@ json_t *guest_interface_describe(xmlNodePtr interface);
 /* Array of {interface, mac?, address, prefix, family}: asks `source`, one of "lease", "agent", "arp". */
 int guest_addresses_describe(virDomainPtr dom, const char *source, json_t **ret_addresses, struct error *err);
 
-/* guest_words.c: libvirt's states and reasons in the words of common.json. Static; "unknown" for what is new. */
-const char *guest_state_name(int state);
-const char *guest_reason_name(int state, int reason);
-
 /* guest_list.c: VIR_CONNECT_LIST_DOMAINS_* of the filter of that name in guest.list.json; 0 for an unknown one. */
 unsigned int guest_list_flag(const char *filter);
 

@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#include "events_names.h"
+
 /* libvirt's bound on the guests in one request for statistics is higher. */
 #define BATCH 1000
 
@@ -106,8 +108,8 @@ static int listing_add(struct listing *listing, virDomainPtr dom, int state, int
     AUTO(json) json_t *guest = guest_identity(dom);
     unsigned int id = state == VIR_DOMAIN_SHUTOFF ? (unsigned int)-1 : virDomainGetID(dom);
 
-    if (!guest || json_object_set_new(guest, "state", json_string(guest_state_name(state))) < 0 ||
-        json_object_set_new(guest, "reason", json_string(guest_reason_name(state, reason))) < 0 ||
+    if (!guest || json_object_set_new(guest, "state", json_string(events_state_name(state))) < 0 ||
+        json_object_set_new(guest, "reason", json_string(events_reason_name(state, reason))) < 0 ||
         json_object_set_new(guest, "persistent", json_boolean(!listing_is_transient(listing, dom))) < 0 ||
         (id != (unsigned int)-1 && json_object_set_new(guest, "id", json_integer(id)) < 0))
         return -1;

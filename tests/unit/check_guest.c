@@ -7,6 +7,7 @@
 
 #include <unistd.h>
 
+#include "events_names.h"
 #include "guest_internal.h"
 #include "host.h"
 
@@ -510,25 +511,25 @@ START_TEST(every_filter_of_the_schema_is_known)
 }
 END_TEST
 
-/* guestState in common.json has the words of guest_words.c. */
+/* guestState in common.json has the words of events_names.c. */
 START_TEST(every_state_has_a_word_of_the_schema)
 {
     const struct schema *states = schema_store_find(fixture_schemas, "common.json#/$defs/guestState");
 
     ck_assert(states != NULL);
     for (int state = -1; state <= VIR_DOMAIN_PMSUSPENDED + 1; state++) {
-        json_t *word = json_string(guest_state_name(state));
+        json_t *word = json_string(events_state_name(state));
 
         ck_assert_int_eq(schema_check(states, word, "", NULL), 0);
         json_decref(word);
         for (int reason = -1; reason < 30; reason++)
-            ck_assert(guest_reason_name(state, reason) != NULL);
+            ck_assert(events_reason_name(state, reason) != NULL);
     }
-    ck_assert_str_eq(guest_state_name(VIR_DOMAIN_PMSUSPENDED + 1), "unknown");
-    ck_assert_str_eq(guest_reason_name(VIR_DOMAIN_SHUTOFF, VIR_DOMAIN_SHUTOFF_DAEMON), "daemon");
-    ck_assert_str_eq(guest_reason_name(VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_POSTCOPY_FAILED),
+    ck_assert_str_eq(events_state_name(VIR_DOMAIN_PMSUSPENDED + 1), "unknown");
+    ck_assert_str_eq(events_reason_name(VIR_DOMAIN_SHUTOFF, VIR_DOMAIN_SHUTOFF_DAEMON), "daemon");
+    ck_assert_str_eq(events_reason_name(VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_POSTCOPY_FAILED),
                      "postcopy-failed");
-    ck_assert_str_eq(guest_reason_name(VIR_DOMAIN_RUNNING, VIR_DOMAIN_RUNNING_POSTCOPY_FAILED),
+    ck_assert_str_eq(events_reason_name(VIR_DOMAIN_RUNNING, VIR_DOMAIN_RUNNING_POSTCOPY_FAILED),
                      "postcopy-failed");
 }
 END_TEST
