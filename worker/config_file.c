@@ -31,7 +31,7 @@ static int loader_begin_section(struct config_loader *loader, const char *name, 
     return config_loader_add_host(loader, loader->section + 5) ? 0 : -1;
 }
 
-/* Whether the line begins a section; where it is none, libinih will say. */
+/* Looks for the beginning of a section. */
 static int loader_look_at(struct config_loader *loader, const char *line)
 {
     const char *end;
@@ -39,8 +39,10 @@ static int loader_look_at(struct config_loader *loader, const char *line)
     if (loader->line == 1 && strncmp(line, "\xef\xbb\xbf", 3) == 0)
         line += 3;
     line += strspn(line, " \t");
-    if (*line != '[' || !(end = strchr(line, ']')))
+    if (*line != '[')
         return 0;
+    if (!(end = strchr(line, ']')))
+        return config_loader_fail(loader, "the name of the section has no end");
     if (end[1 + strspn(end + 1, " \t\r\n")])
         return config_loader_fail(loader,
                                   "there is something behind the section; a comment is a line of its own");
