@@ -27,7 +27,7 @@ struct parcel {
     struct publisher *publisher;
     publisher_done done;
     void *opaque;
-    int pending;           /* copies whose fate is open */
+    atomic_int pending;    /* copies whose fate is open */
     atomic_bool arrived;   /* at least one is in a queue */
     atomic_bool dropped;   /* at least one is nowhere and nobody refused it */
     bool last_resort;      /* this is the copy for the dead queue */
