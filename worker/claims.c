@@ -247,8 +247,8 @@ int claims_enter(struct claims *claims, struct claims_ticket *ticket, struct err
     return ticket->missing == 0;
 }
 
-/* One by one from the list: `granted` may itself enter and leave, whose tickets are told here as well, so that a chain
- * of them is a loop and no recursion. */
+/* One by one from the list: `granted` may itself enter and leave, whose tickets are told here as well, so that a
+ * chain of them is a loop and no recursion. */
 static void claims_tell(struct claims *claims, void (*granted)(void *opaque))
 {
     claims->telling = true;

@@ -29,11 +29,12 @@ void claims_ticket_free(struct claims_ticket *ticket);
 /* Adds a resource, as "node1/guest/web-7". The same resource twice counts once, to write if either says so. */
 int claims_ticket_add(struct claims_ticket *ticket, const char *resource, bool write, struct error *err);
 
-/* Enters all its lines, at their ends; nothing may be added after that. 1: granted at once; 0: must wait; -1: no memory, in no line. */
+/* Enters all its lines, at their ends; nothing may be added after that. 1: granted at once; 0: must wait; -1: no
+ * memory, in no line. */
 int claims_enter(struct claims *claims, struct claims_ticket *ticket, struct error *err);
 
-/* Leaves all lines (granted or not; nothing when in none); `granted` is called for each ticket that has thereby got all
- * it claimed, and may itself enter, leave and free. The ticket may then be entered again, as the last in line. */
+/* Leaves all lines (granted or not; nothing when in none); `granted` is called for each ticket that has thereby got
+ * all it claimed, and may itself enter, leave and free. The ticket may then be entered again, as the last in line. */
 void claims_leave(struct claims *claims, struct claims_ticket *ticket, void (*granted)(void *opaque));
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * Copyright (C) the virtjob authors */
 
-/* Reads the configuration from its three sources, one after the other, over the defaults; the file by config_file.c. */
+/* Reads the three sources, one after the other, over the defaults; the file by config_file.c. */
 
 #include "config.h"
 

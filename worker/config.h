@@ -69,8 +69,8 @@ struct config {
 };
 
 /* Reads `path` (NULL: none; "-" is not special), then the environment, then `sets`: `set_count` strings
- * "section.key=value", a host's key being `host NAME.uri=…`. Checks the whole, but for what only the daemon needs. The
- * caller frees with config_free. To be called before there are threads. */
+ * "section.key=value", a host's key being `host NAME.uri=…`. Checks the whole, but for what only the daemon needs.
+ * The caller frees with config_free. To be called before there are threads. */
 struct config *config_load(const char *path, char *const *sets, size_t set_count, struct error *err);
 
 /* What the daemon needs besides: at least one host. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * Copyright (C) the virtjob authors */
 
-/* What a value must be, alone and beside the others. A complaint never shows the broker's URI: it may hold a password. */
+/* What a value must be, alone and beside the others. A complaint never shows the broker's URI, which may hold a
+ * password. */
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * Copyright (C) the virtjob authors */
 
-/* The file: libinih splits its lines. What that would do silently is done by the reader here: it refuses lines that are
- * too long, counts them, and keeps the whole name of the section. */
+/* The file: libinih splits its lines. What that would do silently is done by the reader here: it refuses lines that
+ * are too long, counts them, and keeps the whole name of the section. */
 
 #include <errno.h>
 #include <stdio.h>

@@ -139,6 +139,7 @@ static enum MHD_Result answer(void *unused, struct MHD_Connection *connection, c
     return respond_line(connection, MHD_HTTP_NOT_FOUND, "there are /metrics and /healthz\n");
 }
 
+static void log_server(void *unused, const char *fmt, va_list args) __attribute__((format(printf, 2, 0)));
 static void log_server(void *unused, const char *fmt, va_list args)
 {
     char text[256];

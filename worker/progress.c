@@ -110,7 +110,7 @@ void progress_phase(struct progress *progress, const char *phase, const char *un
 
 /* With the mutex held, as all below. */
 
-/* 1 / (1 + x) fades like exp(-x) where updates are closer than the window, and stays well-behaved where they are not. */
+/* 1 / (1 + x) fades like exp(-x) where updates are closer than the window, and is well-behaved where they are not. */
 static void progress_measure(struct progress *progress, uint64_t growth, int64_t now)
 {
     double passed_s = (double)(now - progress->updated) / 1000;
