@@ -72,7 +72,10 @@ static void epoch_on_close(virConnectPtr conn, int reason, void *opaque)
 
 static void epoch_on_close_end(void *opaque)
 {
-    epoch_unref(opaque);
+    struct epoch *epoch = opaque;
+
+    if (atomic_exchange(&epoch->guarded, false))
+        epoch_unref(epoch);
 }
 
 /* One connection. */
@@ -82,16 +85,19 @@ static void epoch_on_close_end(void *opaque)
 static void epoch_guard(struct epoch *epoch, virConnectPtr conn)
 {
     atomic_fetch_add(&epoch->references, 1);
+    atomic_store(&epoch->guarded, true);
     if (virConnectRegisterCloseCallback(conn, epoch_on_close, epoch, epoch_on_close_end) < 0)
-        epoch_unref(epoch);
+        epoch_on_close_end(epoch);
     if (!hypervisor_is_alive(conn))
         epoch_lose(epoch, "error");
 }
 
-static void epoch_unguard(virConnectPtr conn)
+/* Fails where the callback has been called, and libvirt has let go of it. A driver that never calls it takes and gives
+ * it up with success, but lets go of nothing. */
+static void epoch_unguard(struct epoch *epoch, virConnectPtr conn)
 {
-    /* Fails where it has been called: libvirt has let go of it then. */
-    virConnectUnregisterCloseCallback(conn, epoch_on_close);
+    if (virConnectUnregisterCloseCallback(conn, epoch_on_close) == 0)
+        epoch_on_close_end(epoch);
 }
 
 static int epoch_connect(struct epoch *epoch, virConnectPtr conn, struct error *err)
@@ -145,7 +151,7 @@ static void watch_once(struct watch *watch, bool *up)
     epoch_end(epoch, reason);
     watch_note_down(watch, up, reason ? reason : err.message);
     callbacks_deregister(epoch, conn);
-    epoch_unguard(conn);
+    epoch_unguard(epoch, conn);
     hypervisor_release(watch->hypervisor, conn);
 }
 

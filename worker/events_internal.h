@@ -46,6 +46,7 @@ struct watch {
 struct epoch {
     struct watch *watch;
     atomic_int references;
+    atomic_bool guarded;                 /* the close callback has its reference */
     int callbacks[EVENTS_CALLBACKS_MAX]; /* libvirt's ids, -1 where not registered; the watch's thread only */
     const char *lost; /* why the connection broke; NULL while it stands; guarded by the watch's mutex */
 };
