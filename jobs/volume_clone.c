@@ -152,9 +152,7 @@ static int clone_full(struct clone *clone, virStorageVolPtr *ret_vol, struct err
     clone->method = "full";
     if (volume_build_has_room(&build, build.total, err) < 0)
         return -1;
-    if (volume_build_run(clone->job, &build, ret_vol, err) < 0)
-        return err->code == ERROR_INVALID ? error_locate(err, clone_at(clone, "/capacity")) : -1;
-    return 0;
+    return volume_build_run(clone->job, &build, ret_vol, err);
 }
 
 static bool clone_may_back(const struct clone *clone)
@@ -296,11 +294,29 @@ static int clone_grow(struct clone *clone, virStorageVolPtr vol, struct error *e
         return volume_error(err, "looking at volume '%s'", clone->build.spec.name);
     if (info.capacity >= clone->build.spec.capacity)
         return 0;
-    if (job_safe_point(clone->job, err) < 0)
-        return -1;
-    if (virStorageVolResize(vol, clone->build.spec.capacity, 0) == 0)
+    if (virStorageVolResize(vol, clone->build.spec.capacity, 0) < 0)
+        return volume_error(err, "resizing volume '%s'", clone->build.spec.name);
+    return 0;
+}
+
+/* libvirt cannot stop a copy, so a cancel that came meanwhile holds now. A deadline that has passed is no reason to throw
+ * away what is done. */
+static int clone_check_cancelled(struct clone *clone, struct error *err)
+{
+    struct error stop = ERROR_INIT;
+
+    if (job_safe_point(clone->job, &stop) == 0 || stop.code != ERROR_CANCELLED)
         return 0;
-    volume_error(err, "resizing volume '%s'", clone->build.spec.name);
+    *err = stop;
+    return -1;
+}
+
+/* Of all that was asked for, the size alone can be found wrong as late as here. */
+static int clone_make(struct clone *clone, virStorageVolPtr *ret_vol, struct error *err)
+{
+    if (clone_by_method(clone, ret_vol, err) == 0 && clone_check_cancelled(clone, err) == 0 &&
+        clone_grow(clone, *ret_vol, err) == 0)
+        return 0;
     return err->code == ERROR_INVALID ? error_locate(err, clone_at(clone, "/capacity")) : -1;
 }
 
@@ -327,8 +343,7 @@ int volume_clone_run(struct job *job, const json_t *params, const char *where, j
 
     if (job_step(job, "clone", err) < 0 || clone_find_source(&clone, err) < 0 ||
         clone_find_target(&clone, err) < 0 || clone_set_format(&clone, err) < 0 ||
-        clone_set_capacity(&clone, err) < 0 || clone_by_method(&clone, &vol, err) < 0 ||
-        clone_grow(&clone, vol, err) < 0)
+        clone_set_capacity(&clone, err) < 0 || clone_make(&clone, &vol, err) < 0)
         return -1;
     return clone_result(&clone, vol, ret_result, err);
 }
