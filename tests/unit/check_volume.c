@@ -422,6 +422,68 @@ START_TEST(test_refuses_to_clone)
 }
 END_TEST
 
+/* Stops the job at its first sign of a copy. */
+struct stopper {
+    struct job_run *run;
+    struct request request;
+    bool cancel; /* else its deadline passes */
+};
+
+static void stop_at_progress(void *opaque, const char *state, json_t *data)
+{
+    struct stopper *stopper = opaque;
+
+    json_decref(data);
+    if (strcmp(state, "progress") != 0)
+        return;
+    if (stopper->cancel)
+        job_run_cancel(stopper->run);
+    else
+        stopper->request.deadline_ms = 1;
+}
+
+static void run_and_stop(const char *params, bool cancel)
+{
+    struct error err = ERROR_INIT;
+    struct stopper stopper = { .request = { .params = json_loads(params, 0, NULL), .rollback = true },
+                               .cancel = cancel };
+    struct job_run_settings settings = { .request = &stopper.request,
+                                         .type = job_type_find(job_tables, "volume.clone"),
+                                         .hypervisor = hypervisor,
+                                         .report = stop_at_progress,
+                                         .opaque = &stopper };
+
+    ck_assert_ptr_nonnull(stopper.request.params);
+    stopper.run = job_run_new(&settings, &err);
+    ck_assert_msg(stopper.run != NULL, "%s", err.message);
+    job_run_execute(stopper.run, &outcome);
+    job_run_free(stopper.run);
+    json_decref(stopper.request.params);
+}
+
+#define PLAIN                                                                                                \
+    "{\"source\": {\"pool\": \"default-pool\", \"volume\": \"src.img\"}, \"method\": \"full\","              \
+    " \"target\": {\"pool\": \"default-pool\", \"volume\": \"new.img\"}}"
+
+START_TEST(test_a_cancel_holds_when_the_copy_ends)
+{
+    have("src.img", "raw", "");
+    run_and_stop(PLAIN, true);
+    ck_assert_int_eq(outcome.state, OUTCOME_CANCELLED);
+    ck_assert_int_eq(json_array_size(outcome.rollback), 1);
+    ck_assert(!is_there("new.img"));
+}
+END_TEST
+
+START_TEST(test_a_deadline_does_not_undo_a_copy)
+{
+    have("src.img", "raw", "");
+    run_and_stop(PLAIN, false);
+    ck_assert_int_eq(outcome.state, OUTCOME_SUCCEEDED);
+    ck_assert(is_there("new.img"));
+}
+END_TEST
+
 /* To another area a clone is a part of a job, with pointers of its own. */
 static struct error part_error;
 
@@ -583,6 +645,8 @@ static Suite *suite(void)
     tcase_add_test(jobs, test_links);
     tcase_add_test(jobs, test_may_clone_what_is_only_read);
     tcase_add_loop_test(jobs, test_refuses_to_clone, 0, ROWS(clones));
+    tcase_add_test(jobs, test_a_cancel_holds_when_the_copy_ends);
+    tcase_add_test(jobs, test_a_deadline_does_not_undo_a_copy);
     tcase_add_test(jobs, test_is_a_part_of_a_larger_job);
     tcase_add_test(jobs, test_deletes_once);
     tcase_add_loop_test(jobs, test_deletes_nothing_in_use, 0, ROWS(uses));
