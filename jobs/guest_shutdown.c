@@ -156,10 +156,10 @@ static int shutdown_wait(struct job *job, virDomainPtr dom, struct shutdown_watc
 
     progress_phase(job_progress(job), "waiting", "seconds");
     while (!watch_wait(watch)) {
-        passed = seconds_now() - begun;
-        progress_update(job_progress(job), (uint64_t)passed, (uint64_t)timeout);
         if (job_safe_point(job, err) < 0)
             return -1;
+        passed = seconds_now() - begun;
+        progress_update(job_progress(job), (uint64_t)passed, (uint64_t)timeout);
         if (!events || passed >= resend || passed >= timeout || virConnectIsAlive(job->conn) != 1) {
             int off = shutdown_look(job, dom, passed >= resend && passed < timeout, err);
 
@@ -211,6 +211,7 @@ static int shutdown_run(struct job *job, virDomainPtr dom, bool *ret_forced, str
     if (!force)
         return error_set_at(err, ERROR_TIMEOUT, "/params/timeout_s", "guest '%s' is still on after %lld s",
                             virDomainGetName(dom), (long long)job_integer(job->params, "timeout_s", 120));
+    *err = ERROR_INIT;
     if (job_step(job, "destroy", err) < 0)
         return -1;
     off = guest_power_off(dom, 0, err);
