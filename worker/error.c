@@ -62,7 +62,8 @@ bool error_is_transient(const struct error *err)
     return error_row(err->code)->transient;
 }
 
-static void error_fill(struct error *err, enum error_code code, const char *fmt, va_list args)
+static void __attribute__((format(printf, 3, 0)))
+error_fill(struct error *err, enum error_code code, const char *fmt, va_list args)
 {
     *err = ERROR_INIT;
     err->code = code;

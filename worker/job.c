@@ -403,7 +403,7 @@ void job_run_execute(struct job_run *run, struct outcome *outcome)
     if (run_attempt(run, outcome) < 0)
         run_fail(run, outcome);
     run_disconnect(run);
-    outcome->changed = !run->unchanged;
+    outcome->changed = !run->unchanged && !run_only_looks(run);
     outcome->choice = STEAL(&run->choice);
     outcome->run_ms = envelope_now_ms() - begun_ms;
     if (outcome->run_ms < 0)

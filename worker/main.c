@@ -4,7 +4,6 @@
 /* virtjobd: wires the stages in the order in which a job passes them, and waits for a signal. */
 
 #include <errno.h>
-#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -25,6 +24,7 @@
 #include "jobs.h"
 #include "link.h"
 #include "log.h"
+#include "memory.h"
 #include "metrics.h"
 #include "publisher.h"
 #include "schemas.h"
@@ -352,6 +352,7 @@ static void worker_serve(struct worker *worker, int signal_fd)
     while (poll(fds, 2, 1000) < 0 || !(fds[0].revents & POLLIN)) {
         if (!ready && worker_has_opened(worker)) {
             ready = true;
+            memory_trim();
             log_info("main", "ready", "worker", worker->config->worker.name, NULL);
         } else if (ready && (fds[1].revents & POLLIN)) {
             worker_has_opened(worker);
@@ -433,8 +434,7 @@ int main(int argc, char **argv)
     struct error err = ERROR_INIT;
     int signal_fd;
 
-    mallopt(M_ARENA_MAX,
-            2); /* an arena a thread would cost megabytes and gain nothing: jobs wait, they do not allocate */
+    memory_bound();
     arguments_parse(&arguments, argc, argv);
     worker.config = load_config(&arguments, &err);
     arguments_done(&arguments);
