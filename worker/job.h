@@ -35,9 +35,9 @@ enum job_lane {
 enum job_resource { JOB_NOTHING, JOB_GUEST, JOB_VOLUME, JOB_POOL };
 
 /* What the job must have for itself (write) or share (read) while it runs. `pointer` is a JSON pointer into the
- * parameters, where `*` stands for every element of an array: "/disks/<*>/volume". A guest is a string (name or UUID),
- * a volume an object {pool, volume}, a pool a string. What is absent claims nothing. A row that only looks claims
- * nothing, so that looking never waits. */
+ * parameters, where `*` stands for every element of an array: "/disks/<*>/volume"; "" is the parameters
+ * themselves. A guest is a string (name or UUID), a volume an object with pool and volume, a pool a string. What is
+ * absent claims nothing. A row that only looks claims nothing, so that looking never waits. */
 struct job_claim {
     enum job_resource resource;
     bool write;

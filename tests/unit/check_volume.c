@@ -5,30 +5,14 @@
  * resizing; what needs these is in integration/volume-*. Each test has the driver's first state, in a process of its
  * own. */
 
-#include <check.h>
-#include <stdio.h>
-#include <string.h>
-
-#include <libvirt/virterror.h>
-
-#include "envelope.h"
-#include "hypervisor.h"
-#include "job_run.h"
-#include "jobs.h"
-#include "schemas.h"
+#include "job_fixture.h"
 #include "volume.h"
-#include "xml.h"
 
-#define URI  "test:///default"
-#define POOL "default-pool"
+#define POOL    "default-pool"
+#define conn    fixture_conn
+#define outcome fixture_outcome
 
-#define MIB  INT64_C(1048576)
-
-static struct schema_store *schemas;
-static struct envelope_rules *rules;
-static struct hypervisor *hypervisor;
-static virConnectPtr conn; /* keeps the driver's state over the jobs of a test */
-static struct outcome outcome;
+#define MIB     INT64_C(1048576)
 
 static void be_quiet(void *opaque, virErrorPtr said)
 {
@@ -38,81 +22,31 @@ static void be_quiet(void *opaque, virErrorPtr said)
 
 static void setup(void)
 {
-    struct error err = ERROR_INIT;
-
     virSetErrorFunc(NULL, be_quiet);
-    ck_assert_msg(hypervisor_loop_start(&err) == 0, "%s", err.message);
-    conn = virConnectOpen(URI);
-    ck_assert_ptr_nonnull(conn);
-    hypervisor = hypervisor_new("node1", URI, 1000, &err);
-    ck_assert_msg(hypervisor != NULL, "%s", err.message);
+    fixture_setup();
 }
 
-static void teardown(void)
+/* Parameters as JSON with ' for ". */
+static json_t *params_of(const char *text)
 {
-    outcome_done(&outcome);
-    hypervisor_free(hypervisor);
-    virConnectClose(conn);
-    hypervisor_loop_stop();
-}
+    AUTO(string) char *json = strdup(text);
 
-static void check_result(const char *type)
-{
-    struct error err = ERROR_INIT;
-    char uri[64];
-
-    snprintf(uri, sizeof(uri), "%s.json#/$defs/result", type);
-    ck_assert_msg(schema_check(schema_store_find(schemas, uri), outcome.result, "", &err) == 0,
-                  "%s: %s at %s", type, err.message, err.where);
-}
-
-static void execute(const struct request *request)
-{
-    struct error err = ERROR_INIT;
-    struct job_run_settings settings = { .request = request,
-                                         .type = job_type_find(job_tables, request->type),
-                                         .hypervisor = hypervisor };
-    struct job_run *run = job_run_new(&settings, &err);
-
-    ck_assert_msg(run != NULL, "%s", err.message);
-    job_run_execute(run, &outcome);
-    job_run_free(run);
-}
-
-/* Runs a job; `params` is JSON with ' for ". The outcome is in `outcome`. */
-static void run(const char *type, const char *params)
-{
-    struct request request = { 0 };
-    char text[2048];
-
-    outcome_done(&outcome);
-    outcome = (struct outcome){ .state = OUTCOME_FAILED };
-    snprintf(text, sizeof(text),
-             "{'id': '5f0c5a5e-0c7b-4a86-93f5-0f6f4a7f3f0e', 'type': '%s', 'host': 'node1', 'params': %s}",
-             type, params);
-    for (char *c = text; *c; c++)
+    for (char *c = json; *c; c++)
         if (*c == '\'')
             *c = '"';
-    if (envelope_parse_document(rules, text, strlen(text), &request, &outcome.error) == 0)
-        execute(&request);
-    request_done(&request);
-    if (outcome.state == OUTCOME_SUCCEEDED)
-        check_result(type);
+    json_t *params = json_loads(json, 0, NULL);
+    ck_assert_msg(params != NULL, "not JSON: %s", text);
+    return params;
 }
 
 static void succeed(const char *type, const char *params)
 {
-    run(type, params);
-    ck_assert_msg(outcome.state == OUTCOME_SUCCEEDED, "%s %s: %s", type, params, outcome.error.message);
+    fixture_succeed_with(type, params_of(params));
 }
 
 static void refuse(const char *type, const char *params, enum error_code code, const char *where)
 {
-    run(type, params);
-    ck_assert_msg(outcome.state == OUTCOME_FAILED, "%s %s did not fail", type, params);
-    ck_assert_msg(outcome.error.code == code && strcmp(outcome.error.where, where) == 0,
-                  "%s %s: %s at '%s' (%s), not %s at '%s'", type, params, error_name(outcome.error.code),
-                  outcome.error.where, outcome.error.message, error_name(code), where);
+    fixture_fail_with(code, where, type, params_of(params));
 }
 
 /* A member of the result's volume. */
@@ -445,15 +379,14 @@ static void stop_at_progress(void *opaque, const char *state, json_t *data)
 static void run_and_stop(const char *params, bool cancel)
 {
     struct error err = ERROR_INIT;
-    struct stopper stopper = { .request = { .params = json_loads(params, 0, NULL), .rollback = true },
+    struct stopper stopper = { .request = { .params = params_of(params), .rollback = true },
                                .cancel = cancel };
     struct job_run_settings settings = { .request = &stopper.request,
                                          .type = job_type_find(job_tables, "volume.clone"),
-                                         .hypervisor = hypervisor,
+                                         .hypervisor = fixture_hypervisor,
                                          .report = stop_at_progress,
                                          .opaque = &stopper };
 
-    ck_assert_ptr_nonnull(stopper.request.params);
     stopper.run = job_run_new(&settings, &err);
     ck_assert_msg(stopper.run != NULL, "%s", err.message);
     job_run_execute(stopper.run, &outcome);
@@ -461,9 +394,7 @@ static void run_and_stop(const char *params, bool cancel)
     json_decref(stopper.request.params);
 }
 
-#define PLAIN                                                                                                \
-    "{\"source\": {\"pool\": \"default-pool\", \"volume\": \"src.img\"}, \"method\": \"full\","              \
-    " \"target\": {\"pool\": \"default-pool\", \"volume\": \"new.img\"}}"
+#define PLAIN "{" SOURCE ", " TARGET ", 'method': 'full'}"
 
 START_TEST(test_a_cancel_holds_when_the_copy_ends)
 {
@@ -502,11 +433,12 @@ static int run_part(struct job *job, json_t **ret_result, struct error *err)
 static void run_with_part(const char *params)
 {
     static const struct job_type type = { .name = "volume.clone", .lane = JOB_LONG, .run = run_part };
-    struct request request = { .params = json_loads(params, 0, NULL), .rollback = true };
-    struct job_run_settings settings = { .request = &request, .type = &type, .hypervisor = hypervisor };
+    struct request request = { .params = params_of(params), .rollback = true };
+    struct job_run_settings settings = { .request = &request,
+                                         .type = &type,
+                                         .hypervisor = fixture_hypervisor };
     struct job_run *part = job_run_new(&settings, &part_error);
 
-    ck_assert_ptr_nonnull(request.params);
     outcome_done(&outcome);
     job_run_execute(part, &outcome);
     job_run_free(part);
@@ -516,12 +448,10 @@ static void run_with_part(const char *params)
 START_TEST(test_is_a_part_of_a_larger_job)
 {
     have("src.img", "raw", "");
-    run_with_part("{\"disks\": [{}, {\"source\": {\"pool\": \"default-pool\", \"volume\": \"nope\"},"
-                  "\"target\": {\"pool\": \"default-pool\", \"volume\": \"new.img\"}}]}");
+    run_with_part("{'disks': [{}, {'source': {'pool': 'default-pool', 'volume': 'nope'}, " TARGET "}]}");
     ck_assert_str_eq(outcome.error.where, "/params/disks/1/source/volume");
     ck_assert_ptr_null(outcome.rollback);
-    run_with_part("{\"disks\": [{}, {\"source\": {\"pool\": \"default-pool\", \"volume\": \"src.img\"},"
-                  "\"target\": {\"pool\": \"default-pool\", \"volume\": \"new.img\"}}]}");
+    run_with_part("{'disks': [{}, {" SOURCE ", " TARGET "}]}");
     ck_assert_int_eq(outcome.error.code, ERROR_TIMEOUT);
     ck_assert_int_eq(json_array_size(outcome.rollback), 1);
     ck_assert(json_is_true(json_object_get(json_array_get(outcome.rollback, 0), "ok")));
@@ -632,7 +562,7 @@ static Suite *suite(void)
     Suite *all = suite_create("volume");
     TCase *jobs = tcase_create("jobs");
 
-    tcase_add_checked_fixture(jobs, setup, teardown);
+    tcase_add_checked_fixture(jobs, setup, fixture_teardown);
     tcase_add_test(jobs, test_creates);
     tcase_add_test(jobs, test_creates_preallocated);
     tcase_add_test(jobs, test_creates_an_overlay);
@@ -660,21 +590,11 @@ static Suite *suite(void)
 
 int main(void)
 {
-    struct error err = ERROR_INIT;
-    int failed = 1;
+    SRunner *runner = srunner_create(suite());
+    int failed;
 
-    xml_init();
-    schemas = schemas_load(&err);
-    rules = schemas ? envelope_rules_new(schemas, NULL, "virtjob", &err) : NULL;
-    if (rules) {
-        SRunner *runner = srunner_create(suite());
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-    } else {
-        fprintf(stderr, "%s\n", err.message);
-    }
-    envelope_rules_free(rules);
-    schema_store_free(schemas);
+    srunner_run_all(runner, CK_ENV);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
     return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
