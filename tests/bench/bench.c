@@ -44,8 +44,8 @@ amqp_connection_state_t bench_connect(const char *uri)
     amqp_default_connection_info(&info);
     bench_check_status(amqp_parse_url(copy, &info), "the URI");
     bench_check_status(amqp_socket_open(socket, info.host, info.port), "connecting");
-    reply =
-        amqp_login(connection, info.vhost, 0, 131072, 60, AMQP_SASL_METHOD_PLAIN, info.user, info.password);
+    reply = amqp_login(connection, info.vhost[0] ? info.vhost : "/", 0, 131072, 60, AMQP_SASL_METHOD_PLAIN,
+                       info.user, info.password);
     if (reply.reply_type != AMQP_RESPONSE_NORMAL)
         bench_die("logging in", "refused");
     amqp_channel_open(connection, 1);
