@@ -178,11 +178,15 @@ static int link_open_socket(struct link *link, struct error *err)
                              link->address.shown);
 }
 
-/* The library has set TCP_NODELAY and SO_KEEPALIVE. What we add ends a connection to a peer that is gone, also in the
- * middle of a send: data unacknowledged for that long is an error. */
+/* The library has set TCP_NODELAY and SO_KEEPALIVE. What we add ends a connection whose peer is gone or takes nothing:
+ * heartbeats and the watchdog are quicker, as long as the thread gets to them. A broker under an alarm reads nothing
+ * either, and is waited for longer than that. */
 static void link_tune_socket(const struct link *link)
 {
-    unsigned user_timeout_ms = (unsigned)link->settings.broker->send_timeout_s * 1000;
+    const struct config_broker *broker = link->settings.broker;
+    int patience_s = broker->blocked_timeout_s > broker->send_timeout_s ? broker->blocked_timeout_s
+                                                                        : broker->send_timeout_s;
+    unsigned user_timeout_ms = (unsigned)patience_s * 1000 + 1000;
     static const struct {
         int option, value;
     } keepalive[] = { { TCP_KEEPIDLE, 30 }, { TCP_KEEPINTVL, 10 }, { TCP_KEEPCNT, 3 } };

@@ -34,9 +34,9 @@
 #define LINK_WINDOW 4096
 
 /* The largest frame that we offer to take; a broker's own limit is 128 KiB by default. The header of one message is one
- * frame, and the library decodes it by recursion: 5 bytes of an array within an array cost it about 240 bytes of stack,
- * so a stranger's message costs up to 48 times its header. The stack has room for twice that and for us. It is
- * address space only: what is never touched is never resident. */
+ * frame, and the library decodes it by recursion: an array within an array is 5 bytes in the frame and about 100 of
+ * stack, so a stranger's message takes twenty times the size of its header. There is room for five times that, for
+ * other compilers and for us. It is address space only: what is never touched is never resident. */
 #define LINK_FRAME_MAX  (256 * 1024)
 #define LINK_STACK_SIZE ((size_t)LINK_FRAME_MAX * 100)
 
