@@ -29,9 +29,8 @@ struct parcel {
     void *opaque;
     atomic_int pending;    /* copies whose fate is open */
     atomic_bool arrived;   /* at least one is in a queue */
-    atomic_bool dropped;   /* at least one is nowhere and nobody refused it */
-    bool last_resort;      /* this is the copy for the dead queue */
-    struct message *spare; /* a copy for the dead queue, until it is known whether it is needed */
+    atomic_bool dropped;   /* at least one is nowhere, and nobody refused it */
+    atomic_bool is_buried; /* the copy under way is the one for the dead queue */
 };
 
 struct publisher *publisher_new(const struct publisher_settings *settings, struct error *err)
@@ -72,11 +71,50 @@ static void publisher_send(struct publisher *publisher, struct message *message)
 static void parcel_end(struct parcel *parcel, bool safe)
 {
     parcel->done(parcel->opaque, safe);
-    message_free(parcel->spare);
     free(parcel);
 }
 
+static void parcel_settled(void *opaque, const struct message *message, enum message_fate fate);
+
+/* A copy of what came back, for the dead queue. */
+static struct message *message_bury(struct publisher *publisher, const struct message *returned,
+                                    const char *reason)
+{
+    char *body = malloc(returned->length + 1);
+    struct message *message;
+
+    if (!body)
+        return NULL;
+    if (returned->length > 0)
+        memcpy(body, returned->body, returned->length);
+    message = message_new("", publisher->dead_queue, body, returned->length);
+    if (message) {
+        message->content_type = returned->content_type ? strdup(returned->content_type) : NULL;
+        message->message_id = returned->message_id ? strdup(returned->message_id) : NULL;
+        message->correlation_id = returned->correlation_id ? strdup(returned->correlation_id) : NULL;
+        message->reason = strdup(reason);
+        message->persistent = true;
+        message->mandatory = true;
+    }
+    return message;
+}
+
 /* Where nobody wanted the outcome, it goes to the dead queue, which always exists. */
+static void parcel_bury(struct parcel *parcel, const struct message *returned)
+{
+    struct message *message = message_bury(parcel->publisher, returned, "no queue wanted this outcome");
+
+    if (!message) {
+        parcel_end(parcel, false);
+        return;
+    }
+    message->settled = parcel_settled;
+    message->opaque = parcel;
+    parcel->pending = 1;
+    parcel->is_buried = true;
+    publisher_send(parcel->publisher, message);
+}
+
 static void parcel_settled(void *opaque, const struct message *message, enum message_fate fate)
 {
     struct parcel *parcel = opaque;
@@ -90,12 +128,10 @@ static void parcel_settled(void *opaque, const struct message *message, enum mes
                     message->routing_key, NULL);
     if (atomic_fetch_sub(&parcel->pending, 1) > 1)
         return;
-    if (parcel->arrived || parcel->dropped || !parcel->spare) {
+    if (parcel->arrived || parcel->dropped || parcel->is_buried)
         parcel_end(parcel, parcel->arrived && !parcel->dropped);
-        return;
-    }
-    parcel->pending = 1;
-    publisher_send(parcel->publisher, STEAL(&parcel->spare));
+    else
+        parcel_bury(parcel, message);
 }
 
 static struct message *outcome_copy(struct parcel *parcel, const char *exchange, const char *key,
@@ -142,16 +178,6 @@ static void parcel_send(struct parcel *parcel, struct message *first, struct mes
     publisher_send(publisher, second);
 }
 
-static struct message *dead_letter(struct message *message, const char *reason)
-{
-    if (!message)
-        return NULL;
-    message->persistent = true;
-    message->mandatory = true;
-    message->reason = strdup(reason);
-    return message;
-}
-
 void publisher_outcome(struct publisher *publisher, const struct request *request,
                        const struct outcome *outcome, const char *host, publisher_done done, void *opaque)
 {
@@ -165,8 +191,6 @@ void publisher_outcome(struct publisher *publisher, const struct request *reques
     if (event) {
         envelope_job_key(request, outcome_state_name(outcome->state), key);
         copy = outcome_copy(parcel, publisher->events_exchange, key, event, request);
-        parcel->spare = dead_letter(outcome_copy(parcel, "", publisher->dead_queue, event, request),
-                                    "no queue wanted this outcome");
         if (request->reply_to)
             reply = outcome_copy(parcel, "", request->reply_to, event, request);
     }
@@ -223,37 +247,26 @@ void publisher_worker_event(struct publisher *publisher, const char *what, json_
     publisher_send_event(publisher, kind, NULL, event);
 }
 
-static struct message *message_of_delivery(const char *queue, const struct delivery *delivery)
-{
-    size_t length = delivery->body ? delivery->length : 0;
-    char *body = length > 0 ? malloc(length) : NULL;
-    struct message *message;
-
-    if (length > 0 && !body)
-        return NULL;
-    if (length > 0)
-        memcpy(body, delivery->body, length);
-    message = message_new("", queue, body, length);
-    if (message) {
-        message->content_type = delivery->content_type ? strdup(delivery->content_type) : NULL;
-        message->message_id = delivery->message_id ? strdup(delivery->message_id) : NULL;
-        message->correlation_id = delivery->correlation_id ? strdup(delivery->correlation_id) : NULL;
-    }
-    return message;
-}
-
 void publisher_dead(struct publisher *publisher, const struct delivery *delivery, const char *reason,
                     publisher_done done, void *opaque)
 {
     struct parcel *parcel = parcel_new(publisher, done, opaque);
+    const struct message came = {
+        .body = delivery->body,
+        .length = delivery->body ? delivery->length : 0,
+        .content_type = delivery->content_type,
+        .message_id = delivery->message_id,
+        .correlation_id = delivery->correlation_id,
+    };
     struct message *message;
 
     if (!parcel)
         return;
-    message = dead_letter(message_of_delivery(publisher->dead_queue, delivery), reason);
+    message = message_bury(publisher, &came, reason);
     if (message) {
         message->settled = parcel_settled;
         message->opaque = parcel;
     }
+    parcel->is_buried = true;
     parcel_send(parcel, message, NULL);
 }
