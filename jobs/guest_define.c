@@ -47,6 +47,20 @@ static int definition_put(xmlDocPtr doc, const char *element, const char *text, 
     return node ? xml_set_text(node, text, err) : -1;
 }
 
+/* Next to the name: libxml2, and with it libvirt's validation, takes it for an extra element between some others,
+ * though the schema allows it anywhere. */
+static int definition_put_uuid(xmlDocPtr doc, const char *uuid, struct error *err)
+{
+    xmlNodePtr name = xml_find(doc, "/domain/name"), node;
+
+    if (definition_put(doc, "uuid", uuid, err) < 0)
+        return -1;
+    node = xml_find(doc, "/domain/uuid");
+    if (name && node)
+        xmlAddNextSibling(name, node);
+    return 0;
+}
+
 static int definition_read_name(struct job *job, struct guest_definition *definition, struct error *err)
 {
     const char *wished = job_string(job->params, "name", NULL);
@@ -88,7 +102,7 @@ static int definition_read_uuid(struct job *job, bool template, struct guest_def
     definition->uuid = uuid_canonical(wished ? wished : given ? given : job->id);
     if (!definition->uuid)
         return error_set_at(err, ERROR_INVALID, definition->uuid_where, "this is no UUID for a guest");
-    return definition_put(definition->doc, "uuid", definition->uuid, err);
+    return definition_put_uuid(definition->doc, definition->uuid, err);
 }
 
 int guest_definition_init(struct job *job, bool template, struct guest_definition *definition,
@@ -125,7 +139,7 @@ static int definition_borrow_uuid(struct guest_definition *definition, virDomain
         return error_set_memory(err);
     free(definition->uuid);
     definition->uuid = copy;
-    return definition_put(definition->doc, "uuid", copy, err);
+    return definition_put_uuid(definition->doc, copy, err);
 }
 
 int guest_definition_compare(struct job *job, struct guest_definition *definition, bool replace,
