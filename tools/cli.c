@@ -18,10 +18,10 @@
 
 const struct exit_row exit_table[] = {
     { EXIT_SUCCEEDED, "Done; every job that was waited for succeeded." },
-    { EXIT_FAILED, "A job failed, was cancelled, expired or is uncertain; or no queue took it;\n"
-                   "or its outcome did not come in the time given." },
+    { EXIT_FAILED, "A job failed, was cancelled, expired or is uncertain; or no queue took\n"
+                   "it; or its outcome did not come in the time given." },
     { EXIT_USAGE, "Wrong usage, or a job file that is not valid: nothing was sent." },
-    { EXIT_NO_BROKER, "The broker could not be reached, or refused." },
+    { EXIT_NO_BROKER, "The broker could not be reached, refused, or did not confirm a job." },
     { EXIT_INTERRUPTED, "Interrupted (Ctrl-C) while watching: the job goes on." },
     { 0, NULL },
 };

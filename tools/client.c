@@ -28,7 +28,7 @@ struct client {
     struct topology *topology;
     struct loop *loop;
     const char *const *keys;
-    int ups; /* connections so far; the main thread's */
+    bool down; /* the connection was lost; the main thread's */
 };
 
 /* One message on its way. */
@@ -233,8 +233,9 @@ int client_submit(struct client *client, size_t index, char *text, const char *i
 /* The queue was the connection's own: what came in between went past it. */
 static void client_show_up(struct client *client)
 {
-    if (client->ups++ > 0 && client->keys)
+    if (client->down && client->keys)
         view_note(client->loop->view, "connected again; what happened in between was not seen");
+    client->down = false;
 }
 
 void client_show(struct client *client, const struct item *item)
@@ -251,7 +252,9 @@ void client_show(struct client *client, const struct item *item)
         link_settle(client->link, item->tag, LINK_ACK);
         break;
     case ITEM_DOWN:
-        view_note(view, "the connection to the broker was lost; connecting again");
+        if (!client->down)
+            view_note(view, "the connection to the broker was lost; connecting again");
+        client->down = true;
         break;
     case ITEM_UP:
         client_show_up(client);

@@ -122,8 +122,10 @@ enum loop_wake loop_next(struct loop *loop, struct item **ret_item)
         struct pollfd fds[2] = { { .fd = loop->signals, .events = POLLIN },
                                  { .fd = queue_fd(loop->queue), .events = POLLIN } };
         int ready = poll(fds, 2, loop_patience_ms(loop));
-        if (ready > 0 && fds[0].revents && loop_take_signals(loop))
+        if (ready > 0 && fds[0].revents && loop_take_signals(loop)) {
+            view_draw(loop->view); /* over the "^C" */
             return LOOP_INTERRUPTED;
+        }
         if (ready > 0 && fds[1].revents && (*ret_item = queue_try_pop(loop->queue)))
             return LOOP_ITEM;
         if (loop->until_ms && loop_now_ms() >= loop->until_ms)

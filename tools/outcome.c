@@ -42,7 +42,7 @@ static void outcome_notes(FILE *out, const json_t *data, const struct terminal *
     if (json_is_false(event_at(data, "changed")))
         outcome_note(out, &begun, "it was so already");
     if (json_is_true(event_at(data, "adopted")))
-        outcome_note(out, &begun, "finished by another worker than the one that began");
+        outcome_note(out, &begun, "adopted from another worker");
     if (begun)
         putc(')', out);
 }
@@ -73,7 +73,7 @@ static void outcome_field(FILE *out, const char *name, const char *text, const s
     char shown[SHOWN_SIZE];
 
     if (*text)
-        fprintf(out, "    %-10s%s\n", name, outcome_safe(text, terminal, shown));
+        fprintf(out, "    %-10s %s\n", name, outcome_safe(text, terminal, shown));
 }
 
 static void outcome_undo(FILE *out, const json_t *undo, const struct terminal *terminal)
@@ -82,9 +82,11 @@ static void outcome_undo(FILE *out, const json_t *undo, const struct terminal *t
     char what[SHOWN_SIZE], where[SHOWN_SIZE], why[SHOWN_SIZE];
     bool ok = json_is_true(event_at(undo, "ok"));
 
-    fprintf(out, "    %-10s%s %s%s%s\n", ok ? "undone" : "NOT UNDONE",
-            outcome_safe(event_text(undo, "undo"), terminal, what), outcome_safe(target, terminal, where),
-            ok ? "" : ": ", outcome_safe(event_text(undo, "error/message"), terminal, why));
+    outcome_safe(event_text(undo, "undo"), terminal, what);
+    outcome_safe(target, terminal, where);
+    outcome_safe(event_text(undo, "error/message"), terminal, why);
+    fprintf(out, "    %-10s %s %s%s%s\n", ok ? "undone" : "NOT UNDONE", what, where, ok ? "" : ": ",
+            ok ? "" : why);
 }
 
 static void outcome_error(FILE *out, const json_t *data, const struct terminal *terminal)
@@ -101,7 +103,8 @@ static void outcome_error(FILE *out, const json_t *data, const struct terminal *
         outcome_field(out, "libvirt", event_text(error, "libvirt/message"), terminal);
     json_array_foreach (event_at(data, "rollback"), i, undo)
         outcome_undo(out, undo, terminal);
-    outcome_field(out, "job", event_text(data, "job/id"), terminal);
+    if (terminal->live) /* else the line above has it whole */
+        outcome_field(out, "job", event_text(data, "job/id"), terminal);
     if (hint)
         outcome_field(out, "hint", hint, terminal);
 }

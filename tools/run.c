@@ -265,12 +265,12 @@ const struct command command_run = {
     .name = "run",
     .summary = "Run jobs here, without any broker",
     .operands = "FILE|-",
-    .details = "The same jobs as of submit, one after the other, over a connection of its own to\n"
-               "libvirt, with the same events. The first that does not succeed is the last. A job\n"
-               "without a host gets the host 'local'; the name has no effect here.\n"
+    .details = "The same jobs as of submit, one after the other, over a connection of its own\n"
+               "to libvirt, with the same events. The first that does not succeed is the last.\n"
+               "A job without a host gets the host 'local'; the name has no effect here.\n"
                "\n"
-               "In a pipe, or with --json, the events are lines of JSON. Ctrl-C stops the job at the\n"
-               "next safe point and undoes what it has done; a second one ends at once.",
+               "In a pipe, or with --json, the events are lines of JSON. Ctrl-C stops the job\n"
+               "at the next safe point and undoes what it has done; a second one ends at once.",
     .examples = "  virtjob run clone.json --connect qemu:///system\n"
                 "  virtjob new host.info | virtjob run - --connect test:///default\n",
     .operand = OPERAND_FILE,

@@ -64,8 +64,9 @@ int screen_draw(struct screen *screen, const struct terminal *terminal, const ch
 
     if (!frame)
         return -1;
+    putc('\r', frame); /* the terminal may have echoed a "^C" */
     if (rows)
-        fprintf(frame, "\r\033[%dA", rows);
+        fprintf(frame, "\033[%dA", rows);
     screen_add_lines(frame, said);
     for (size_t i = 0; i < count; i++) {
         fprintf(frame, "%s\033[K\n", lines[i]);

@@ -158,12 +158,12 @@ static int submit_read(struct submit *submit)
         return cli_fail_error(submit->cli, NULL, &err);
     if (jobfile_read(submit->cli->operands[0], &jobs, &err) < 0)
         return cli_fail(submit->cli, EXIT_USAGE, "%s", err.message);
+    submit->jobs = calloc(json_array_size(jobs), sizeof(*submit->jobs));
+    if (!submit->jobs)
+        return error_set_memory(&err), cli_fail_error(submit->cli, NULL, &err);
     submit->count = json_array_size(jobs);
     if (changes.id && submit->count > 1)
         return cli_fail(submit->cli, EXIT_USAGE, "--id is for one job, and there are %zu", submit->count);
-    submit->jobs = calloc(submit->count, sizeof(*submit->jobs));
-    if (!submit->jobs)
-        return error_set_memory(&err), cli_fail_error(submit->cli, NULL, &err);
     return submit_prepare(submit, jobs, rules, &changes);
 }
 
@@ -218,7 +218,7 @@ static void submit_confirmed(const struct submit *submit, const struct submissio
 
     text_escape(false, job->id, id, sizeof(id));
     if (submit->watch) {
-        if (!view_is_live(submit->view))
+        if (submit->count == 1 && !view_is_live(submit->view))
             view_note(submit->view, "job %s is submitted", job->id);
         return;
     }
@@ -265,9 +265,11 @@ static enum exit_code submit_stop(const struct submit *submit, enum loop_wake wa
                   "%zu of %zu jobs are not confirmed by the broker: it may or may not have them",
                   submit->count - submit->settled, submit->count);
     else if (submit->count == 1)
-        view_note(submit->view, "the job goes on; 'virtjob watch %s' watches it again", submit->jobs[0].id);
+        view_note(submit->view, "%sthe job goes on; 'virtjob watch %s' watches it again",
+                  wake == LOOP_TIMED_OUT ? "no outcome in the time given: " : "", submit->jobs[0].id);
     else
-        view_note(submit->view, "%zu jobs go on; 'virtjob watch' shows them again", view_left(submit->view));
+        view_note(submit->view, "jobs that go on: %zu; 'virtjob watch' shows them again",
+                  view_left(submit->view));
     return wake == LOOP_INTERRUPTED ? EXIT_INTERRUPTED : sent ? EXIT_FAILED : EXIT_NO_BROKER;
 }
 
@@ -325,12 +327,13 @@ const struct command command_submit = {
     .name = "submit",
     .summary = "Send jobs to the workers",
     .operands = "FILE|-",
-    .details = "FILE (- is standard input) holds one job, an array of jobs, or several one after\n"
-               "another (JSON Lines). A job without an id gets one. All are checked before the\n"
-               "first is sent; each id is printed when the broker has the job safely.\n"
+    .details = "FILE (- is standard input) holds one job, an array of jobs, or several one\n"
+               "after another (JSON Lines). A job without an id gets one. All are checked\n"
+               "before the first is sent; each id is printed when the broker has the job\n"
+               "safely.\n"
                "\n"
-               "With --watch, progress follows, then each outcome. Ctrl-C ends the watching, not\n"
-               "the job.",
+               "With --watch, progress follows, then each outcome. Ctrl-C ends the watching,\n"
+               "not the job.",
     .examples = "  virtjob submit clone.json --watch\n"
                 "  virtjob new guest.info --host node1 | virtjob submit - -w --json\n"
                 "  virtjob submit jobs.jsonl --host node2 --deadline 2h\n",

@@ -165,8 +165,10 @@ char *text_duration(int64_t ms, char *out, size_t size)
 {
     char clock[24];
 
-    if (ms < 9950)
-        snprintf(out, size, "%.1f s", ms < 0 ? 0 : (double)ms / 1000);
+    if (ms < 1000)
+        snprintf(out, size, "%d ms", ms < 0 ? 0 : (int)ms);
+    else if (ms < 9950)
+        snprintf(out, size, "%.1f s", (double)ms / 1000);
     else if (ms < 60000)
         snprintf(out, size, "%lld s", (long long)ms / 1000);
     else

@@ -29,7 +29,7 @@ char *text_fit(bool unicode, const char *text, int width, bool right, char *out,
 /* "0 B", "17 KiB", "1.5 GiB". Returns `out`, at least 16 bytes. */
 char *text_bytes(double bytes, char *out, size_t size);
 
-/* "0.3 s", "12 s", "1:05 min", "2:03:04 h". Returns `out`, at least 24 bytes. */
+/* "340 ms", "2.1 s", "12 s", "1:05 min", "2:03:04 h". Returns `out`, at least 24 bytes. */
 char *text_duration(int64_t ms, char *out, size_t size);
 
 /* A time to look at while it runs: "0:03", "1:05", "2:03:04". Returns `out`, at least 24 bytes. */

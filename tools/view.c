@@ -325,7 +325,7 @@ static size_t view_pick(struct view *view, const struct bars_row **rows, size_t 
     return count;
 }
 
-/* "18 of 100 done, 2 not well; 37 more jobs"; NULL where there is nothing to say. The caller frees. */
+/* "18 of 100 done, 2 not well; and 37 more"; NULL where there is nothing to say. The caller frees. */
 static char *view_summary(const struct view *view, size_t hidden)
 {
     char done[64] = "", failed[40] = "", more[40] = "", all[160], *line = malloc(sizeof(all));
@@ -335,7 +335,7 @@ static char *view_summary(const struct view *view, size_t hidden)
     if (*done && view->failed)
         snprintf(failed, sizeof(failed), ", %zu not well", view->failed);
     if (hidden)
-        snprintf(more, sizeof(more), "%s%zu more jobs", *done ? "; " : "", hidden);
+        snprintf(more, sizeof(more), "%sand %zu more", *done ? "; " : "", hidden);
     snprintf(all, sizeof(all), "%s%s%s", done, failed, more);
     if (line && *all)
         return text_fit(view->terminal.unicode, all, view->terminal.width - 1, false, line, sizeof(all));

@@ -162,9 +162,9 @@ const struct command command_watch = {
     .name = "watch",
     .summary = "Show jobs and guests, live",
     .operands = "[JOB...]",
-    .details = "Without JOB, everything that happens on the broker's hosts, until Ctrl-C. With the\n"
-               "ids of jobs, only these, until each has its outcome: then the exit code tells.\n"
-               "Only what happens from now on is shown.",
+    .details = "Without JOB, everything that happens on the broker's hosts, until Ctrl-C. With\n"
+               "the ids of jobs, only these, until each has its outcome: then the exit code\n"
+               "tells. Only what happens from now on is shown.",
     .examples = "  virtjob watch\n"
                 "  virtjob watch --guests --json | jq .subject\n"
                 "  virtjob watch 5f0c5a5e-0c7b-4a86-93f5-0f6f4a7f3f0e\n",
