@@ -5,6 +5,7 @@
 
 #include "error.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -62,12 +63,67 @@ bool error_is_transient(const struct error *err)
     return error_row(err->code)->transient;
 }
 
+/* The length of the UTF-8 character (RFC 3629) at `text`; 0: there is none. */
+static size_t utf8_length(const unsigned char *text)
+{
+    static const struct {
+        unsigned char first, last; /* of the leading byte */
+        unsigned char low, high;   /* of the one after it */
+        size_t length;
+    } rows[] = { { 0xc2, 0xdf, 0x80, 0xbf, 2 }, { 0xe0, 0xe0, 0xa0, 0xbf, 3 }, { 0xe1, 0xec, 0x80, 0xbf, 3 },
+                 { 0xed, 0xed, 0x80, 0x9f, 3 }, { 0xee, 0xef, 0x80, 0xbf, 3 }, { 0xf0, 0xf0, 0x90, 0xbf, 4 },
+                 { 0xf1, 0xf3, 0x80, 0xbf, 4 }, { 0xf4, 0xf4, 0x80, 0x8f, 4 } };
+
+    if (*text < 0x80)
+        return 1;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        size_t length = 2;
+
+        if (*text < rows[i].first || *text > rows[i].last)
+            continue;
+        if (text[1] < rows[i].low || text[1] > rows[i].high)
+            return 0;
+        while (length < rows[i].length && (text[length] & 0xc0) == 0x80)
+            length++;
+        return length == rows[i].length ? length : 0;
+    }
+    return 0;
+}
+
+/* A character that the end of a buffer has cut, or bytes of a file name that never were UTF-8: JSON carries neither,
+ * and without this an outcome would be lost for its message. */
+static void error_make_utf8(char *text)
+{
+    char *out = text;
+
+    for (size_t length; *text; text += length ? length : 1) {
+        length = utf8_length((const unsigned char *)text);
+        memmove(out, length ? text : "?", length ? length : 1);
+        out += length ? length : 1;
+    }
+    *out = '\0';
+}
+
+/* On one line, whatever qemu-img or a validator has written on many. */
+static void error_make_line(char *text)
+{
+    size_t length = strlen(text);
+
+    while (length > 0 && isspace((unsigned char)text[length - 1]))
+        text[--length] = '\0';
+    for (; *text; text++)
+        if (iscntrl((unsigned char)*text))
+            *text = ' ';
+}
+
 static void __attribute__((format(printf, 3, 0)))
 error_fill(struct error *err, enum error_code code, const char *fmt, va_list args)
 {
     *err = ERROR_INIT;
     err->code = code;
     vsnprintf(err->message, sizeof(err->message), fmt, args);
+    error_make_utf8(err->message);
+    error_make_line(err->message);
 }
 
 int error_set(struct error *err, enum error_code code, const char *fmt, ...)
@@ -104,6 +160,7 @@ int error_locate(struct error *err, const char *where)
     if (err && !err->has_where) {
         err->has_where = true;
         snprintf(err->where, sizeof(err->where), "%s", where);
+        error_make_utf8(err->where);
     }
     return -1;
 }
@@ -205,6 +262,8 @@ void error_keep_libvirt(void)
     kept = (struct kept_error){ .domain = VIR_FROM_NONE };
     snprintf(kept.message, sizeof(kept.message), "%s",
              last && last->message ? last->message : "no reason given");
+    error_make_utf8(kept.message);
+    error_make_line(kept.message);
     if (!last)
         return;
     kept.code = last->code;

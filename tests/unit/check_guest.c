@@ -242,20 +242,6 @@ START_TEST(destroying_a_transient_guest_ends_it)
 }
 END_TEST
 
-/* Asking for a name forgets libvirt's last error: the message must not. */
-START_TEST(errors_have_the_words_of_libvirt)
-{
-    virDomainPtr dom = guest_named("test");
-    struct error err = ERROR_INIT;
-
-    ck_assert_int_eq(virDomainCreate(dom), -1);
-    error_set_libvirt(&err, "starting guest '%s'", virDomainGetName(dom));
-    ck_assert_int_eq(err.libvirt_code, VIR_ERR_INTERNAL_ERROR);
-    ck_assert(strstr(err.message, "starting guest 'test': ") == err.message);
-    virDomainFree(dom);
-}
-END_TEST
-
 START_TEST(shutdown_ends_the_guest)
 {
     const json_t *guest = fixture_succeed("guest.shutdown", "{s:s}", "guest", "test");
@@ -564,7 +550,6 @@ int main(void)
                                  start_and_destroy_hold_their_state,
                                  start_tells_of_a_managed_save,
                                  destroying_a_transient_guest_ends_it,
-                                 errors_have_the_words_of_libvirt,
                                  shutdown_ends_the_guest,
                                  undefine_removes_what_belongs_to_the_guest,
                                  undefine_turns_off_only_on_demand,
