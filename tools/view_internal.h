@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * Copyright (C) the virtjob authors */
+
+/* What view.c (jobs, drawing) and view_event.c (events into rows and text) share. */
+
+#ifndef VIRTJOB_VIEW_INTERNAL_H
+#define VIRTJOB_VIEW_INTERNAL_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+#include <uthash.h>
+
+#include "bars.h"
+#include "screen.h"
+#include "view.h"
+
+/* Between two lines about the progress of a job. */
+#define SAY_INTERVAL_MS 1000
+
+struct view_job {
+    char id[64];
+    struct bars_row row;
+    int64_t begun_ms;
+    int64_t said_ms;
+    bool expected;
+    bool ended;
+    UT_hash_handle hh;
+};
+
+struct view {
+    struct view_settings settings;
+    struct terminal terminal;
+    struct screen screen;
+    struct bars_layout layout;
+    struct view_job *jobs; /* in the order in which they came */
+    size_t expected, left, failed;
+    FILE *said; /* memory: what waits to be written */
+    char *said_text;
+    size_t said_size;
+    int64_t drawn_ms;
+    bool dirty;
+    bool broken;
+};
+
+/* Monotonic. */
+int64_t view_now_ms(void);
+
+/* NULL where it is not known. */
+struct view_job *view_find(struct view *view, const char *id);
+
+/* NULL without memory. */
+struct view_job *view_add(struct view *view, const char *id, const char *type);
+
+/* The job has ended; one that nobody waits for is freed. */
+void view_end(struct view *view, struct view_job *job, bool good);
+
+#endif
