@@ -31,8 +31,10 @@ static int task_find_host(struct task *task, const struct dispatcher_settings *s
         if (any && (!task->host || hypervisor_load(host) < hypervisor_load(task->host)))
             task->host = host;
     }
-    if (task->host)
+    if (task->host) {
+        hypervisor_assign(task->host, 1);
         return 0;
+    }
     return error_set_at(err, ERROR_UNKNOWN_HOST, "/host", "this worker does not serve the host '%s'",
                         task->request.host);
 }
@@ -163,6 +165,8 @@ void task_free(struct task *task)
 {
     if (!task)
         return;
+    if (task->host)
+        hypervisor_assign(task->host, -1);
     if (task->ticket)
         claims_ticket_free(task->ticket);
     request_done(&task->request);

@@ -8,6 +8,7 @@
 #include "hypervisor.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,6 +47,7 @@ struct hypervisor {
     char *name;
     char *uri;
     int patience_ms;
+    atomic_int assigned; /* jobs */
 
     pthread_mutex_t mutex;  /* guards all below; held over no call of libvirt that talks to the host */
     pthread_cond_t changed; /* a connection came, has room again or could not be opened; or stopping */
@@ -407,13 +409,12 @@ void hypervisor_shutdown(struct hypervisor *hypervisor)
     pthread_cond_broadcast(&hypervisor->changed);
 }
 
-int hypervisor_load(struct hypervisor *hypervisor)
+void hypervisor_assign(struct hypervisor *hypervisor, int jobs)
 {
-    SCOPE_LOCK(&hypervisor->mutex);
-    int load = hypervisor->waiting;
+    atomic_fetch_add(&hypervisor->assigned, jobs);
+}
 
-    for (const struct connection *connection = hypervisor->connections; connection;
-         connection = connection->next)
-        load += connection->use == HYPERVISOR_EVENTS ? 0 : connection->users;
-    return load;
+int hypervisor_load(const struct hypervisor *hypervisor)
+{
+    return atomic_load(&hypervisor->assigned);
 }

@@ -54,8 +54,10 @@ void hypervisor_release(struct hypervisor *hypervisor, virConnectPtr conn);
 /* Any thread: acquire waits no more, from now on it fails at once where the host is away. */
 void hypervisor_shutdown(struct hypervisor *hypervisor);
 
-/* Any thread. Calls at work and waiting, to choose the least loaded host. */
-int hypervisor_load(struct hypervisor *hypervisor);
+/* Any thread: so many jobs more (or, negative, fewer) are meant for this host, waiting ones included; and how many there
+ * are, to choose the host with the least to do. */
+void hypervisor_assign(struct hypervisor *hypervisor, int jobs);
+int hypervisor_load(const struct hypervisor *hypervisor);
 
 /* Tells from a connection whether it still lives, without asking the daemon (virConnectIsAlive). Clears libvirt's last
  * error of this thread. */

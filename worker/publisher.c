@@ -92,6 +92,7 @@ static struct message *message_bury(struct publisher *publisher, const struct me
         message->content_type = returned->content_type ? strdup(returned->content_type) : NULL;
         message->message_id = returned->message_id ? strdup(returned->message_id) : NULL;
         message->correlation_id = returned->correlation_id ? strdup(returned->correlation_id) : NULL;
+        message->kind = "dead";
         message->reason = strdup(reason);
         message->persistent = true;
         message->mandatory = true;
@@ -141,6 +142,7 @@ static struct message *outcome_copy(struct parcel *parcel, const char *exchange,
 
     if (!message)
         return NULL;
+    message->kind = "outcome";
     message->mandatory = true;
     message->settled = parcel_settled;
     message->opaque = parcel;
@@ -209,6 +211,7 @@ void publisher_job_event(struct publisher *publisher, const struct request *requ
     message = event ? envelope_message(publisher->events_exchange, key, event, request) : NULL;
     if (!message)
         return;
+    message->kind = "progress";
     message->persistent = false;
     message->droppable = true;
     publisher_send(publisher, message);
@@ -217,11 +220,17 @@ void publisher_job_event(struct publisher *publisher, const struct request *requ
 static void publisher_send_event(struct publisher *publisher, const char *kind, const char *subject,
                                  const json_t *event)
 {
+    struct message *message;
     char key[256];
 
     envelope_event_key(kind, subject, key);
-    if (event)
-        publisher_send(publisher, envelope_message(publisher->events_exchange, key, event, NULL));
+    message = event ? envelope_message(publisher->events_exchange, key, event, NULL) : NULL;
+    if (!message) {
+        log_error("publisher", "out of memory: an event is lost", "event", kind, NULL);
+        return;
+    }
+    message->kind = "lifecycle";
+    publisher_send(publisher, message);
 }
 
 void publisher_watch_event(void *opaque, const struct watch_event *event)
