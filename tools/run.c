@@ -77,9 +77,9 @@ static void *running_thread(void *opaque)
     struct outcome outcome;
 
     job_run_execute(running->run, &outcome);
-    running_tell(running, ITEM_ENDED,
-                 envelope_outcome(&running->request, &outcome, running->host, WORKER_NAME));
-    outcome_done(&outcome);
+    json_t *event = envelope_outcome(&running->request, &outcome, running->host, WORKER_NAME);
+    outcome_done(&outcome); /* before the other thread has the event, which shares values with it */
+    running_tell(running, ITEM_ENDED, event);
     return NULL;
 }
 
