@@ -17,6 +17,7 @@
 #include "events_internal.h"
 #include "events_names.h"
 #include "metrics.h"
+#include "schemas.h"
 
 #define EVENTS_MAX 256
 #define UUID       "11111111-2222-3333-4444-555555555555"
@@ -483,6 +484,29 @@ START_TEST(test_lists_its_kinds)
 }
 END_TEST
 
+/* The schema names each kind of a guest's event, and no other but the one for what is new. */
+START_TEST(test_schema_names_its_kinds)
+{
+    struct schemas_file file;
+    AUTO(json) json_t *schema = NULL;
+    const json_t *kinds, *kind;
+    size_t i, guests = 0;
+
+    ck_assert_int_eq(schemas_find("event.json", &file), 0);
+    schema = json_loadb(file.text, file.length, 0, NULL);
+    kinds = json_object_get(json_object_get(json_object_get(schema, "$defs"), "guestEvent"), "enum");
+    for (size_t n = 0; watch_kind(n); n++) {
+        bool named = strncmp(watch_kind(n), "guest.", 6) != 0;
+
+        guests += !named;
+        json_array_foreach (kinds, i, kind)
+            named |= strcmp(json_string_value(kind) + strlen("io.virtjob."), watch_kind(n)) == 0;
+        ck_assert_msg(named, "event.json lacks %s", watch_kind(n));
+    }
+    ck_assert_uint_eq(json_array_size(kinds), guests + 1);
+}
+END_TEST
+
 START_TEST(test_tells_paths_that_are_not_utf8)
 {
     AUTO(json) json_t *clean = events_text("/images/caf\xe9.img");
@@ -596,6 +620,7 @@ static Suite *suite(void)
     tcase_add_test(words, test_names_every_number_of_libvirt);
     tcase_add_loop_test(words, test_knows_no_number_beyond, 0, 4);
     tcase_add_test(words, test_lists_its_kinds);
+    tcase_add_test(words, test_schema_names_its_kinds);
     tcase_add_test(words, test_tells_paths_that_are_not_utf8);
     tcase_add_test(words, test_table_follows_the_events);
     suite_add_tcase(all, words);
