@@ -4,6 +4,7 @@
 /* The benchmark's other side:
  *   requester URI PREFIX fill COUNT     puts COUNT guest.info jobs into the queue, persistent and confirmed
  *   requester URI PREFIX drain COUNT    takes COUNT outcomes from the results queue; prints how long that took
+ *   requester URI PREFIX purge 0        empties both queues
  *   requester URI PREFIX ask COUNT      one job at a time: publish, wait for its outcome; prints p50 and p99
  * Output is one JSON object. */
 
@@ -55,6 +56,15 @@ static void fill(amqp_connection_state_t connection, uint64_t count)
         confirmed = event.multiple ? event.tag : confirmed + 1;
     }
     printf("{\"filled\": %llu}\n", (unsigned long long)count);
+}
+
+static void purge(amqp_connection_state_t connection)
+{
+    amqp_queue_purge(connection, 1, bench_name(prefix, "jobs.node1.quick"));
+    bench_check(connection, "queue.purge");
+    amqp_queue_purge(connection, 1, bench_name(prefix, "results"));
+    bench_check(connection, "queue.purge");
+    printf("{}\n");
 }
 
 static void consume_results(amqp_connection_state_t connection, uint16_t prefetch)
@@ -120,7 +130,7 @@ int main(int argc, char **argv)
     uint64_t count;
 
     if (argc != 5)
-        return fprintf(stderr, "usage: requester URI PREFIX fill|drain|ask COUNT\n"), 2;
+        return fprintf(stderr, "usage: requester URI PREFIX fill|drain|purge|ask COUNT\n"), 2;
     prefix = argv[2];
     count = strtoull(argv[4], NULL, 10);
     connection = bench_connect(argv[1]);
@@ -128,6 +138,8 @@ int main(int argc, char **argv)
         fill(connection, count);
     else if (strcmp(argv[3], "drain") == 0)
         drain(connection, count);
+    else if (strcmp(argv[3], "purge") == 0)
+        purge(connection);
     else
         ask(connection, count);
     amqp_connection_close(connection, AMQP_REPLY_SUCCESS);
