@@ -53,12 +53,31 @@ struct dispatcher {
 
 static const char *const lane_names[DISPATCHER_LANES] = { [JOB_QUICK] = "quick", [JOB_LONG] = "long" };
 
+static struct ended *dispatcher_find_ended(struct dispatcher *dispatcher, const char *id)
+{
+    struct ended *ended;
+
+    HASH_FIND_STR(dispatcher->ended, id, ended);
+    return ended;
+}
+
+static void dispatcher_forget(struct dispatcher *dispatcher, const char *id)
+{
+    struct ended *ended = dispatcher_find_ended(dispatcher, id);
+
+    if (!ended)
+        return;
+    HASH_DEL(dispatcher->ended, ended);
+    free(ended);
+}
+
 static void dispatcher_remember(struct dispatcher *dispatcher, const char *id)
 {
     struct ended *ended = calloc(1, sizeof(*ended));
 
     if (!ended)
         return;
+    dispatcher_forget(dispatcher, id);
     snprintf(ended->id, sizeof(ended->id), "%s", id);
     HASH_ADD_STR(dispatcher->ended, id, ended);
     if (HASH_COUNT(dispatcher->ended) > ENDED_MAX) {
@@ -66,14 +85,6 @@ static void dispatcher_remember(struct dispatcher *dispatcher, const char *id)
         HASH_DEL(dispatcher->ended, oldest);
         free(oldest);
     }
-}
-
-static bool dispatcher_has_ended(struct dispatcher *dispatcher, const char *id)
-{
-    struct ended *ended;
-
-    HASH_FIND_STR(dispatcher->ended, id, ended);
-    return ended != NULL;
 }
 
 /* With the lock held. */
@@ -110,9 +121,9 @@ static void task_outcome_done(void *opaque, bool safe)
     struct dispatcher *dispatcher = task->dispatcher;
 
     pthread_mutex_lock(&dispatcher->lock);
-    if (task->type)
+    if (!task->is_refused)
         HASH_DEL(dispatcher->tasks, task);
-    if (safe && task->type)
+    if (safe && task->request.id[0])
         dispatcher_remember(dispatcher, task->request.id);
     pthread_mutex_unlock(&dispatcher->lock);
 
@@ -133,32 +144,46 @@ static void task_log_outcome(const struct task *task, const struct outcome *outc
                 outcome_state_name(outcome->state));
 }
 
-/* A job that was refused before it was in any line. What has no id cannot be answered. */
-static void task_refuse(struct task *task, const struct delivery *delivery, const struct error *err)
+/* Off the table: nobody but its outcome holds it. */
+static void task_hold_refused(struct task *task)
 {
-    struct dispatcher *dispatcher = task->dispatcher;
-    struct outcome outcome = { .state = OUTCOME_FAILED, .error = *err };
+    SCOPE_LOCK(&task->dispatcher->lock);
 
-    task->type = NULL;
+    task->is_refused = true;
     task->holders = 1;
-    pthread_mutex_lock(&dispatcher->lock);
-    dispatcher->busy++;
-    pthread_mutex_unlock(&dispatcher->lock);
-    task_log_outcome(task, &outcome);
-    if (task->request.id[0])
-        publisher_outcome(dispatcher->settings.publisher, &task->request, &outcome, task_host(task),
-                          task_outcome_done, task);
-    else
-        publisher_dead(dispatcher->settings.publisher, delivery, err->message, task_outcome_done, task);
+    task->dispatcher->busy++;
 }
 
-/* Enters the table and its lines. With the lock held. 0, or -1: refused. */
+/* A job that was refused before it was in any line. */
+static void task_refuse(struct task *task, const struct error *err)
+{
+    struct outcome outcome = { .state = OUTCOME_FAILED, .error = *err };
+
+    task_hold_refused(task);
+    task_log_outcome(task, &outcome);
+    publisher_outcome(task->dispatcher->settings.publisher, &task->request, &outcome, task_host(task),
+                      task_outcome_done, task);
+}
+
+/* What cannot be answered: it has no id, or one under which something else is being done. */
+static void task_bury(struct task *task, const struct delivery *delivery, const char *reason)
+{
+    log_warning("dispatcher", "unanswerable", "id", task->request.id[0] ? task->request.id : NULL, "reason",
+                reason, NULL);
+    task->request.id[0] = '\0';
+    task_hold_refused(task);
+    publisher_dead(task->dispatcher->settings.publisher, delivery, reason, task_outcome_done, task);
+}
+
+/* Enters the table and its lines. With the lock held. 0, or -1: refused. A new job with the id of one that has ended
+ * is a job of its own: its redelivery is not the old one's. */
 static int dispatcher_enter(struct dispatcher *dispatcher, struct task *task, struct error *err)
 {
     int granted = claims_enter(dispatcher->claims, task->ticket, err);
 
     if (granted < 0)
         return -1;
+    dispatcher_forget(dispatcher, task->request.id);
     HASH_ADD_STR(dispatcher->tasks, request.id, task);
     metrics_add(METRIC_JOBS_WAITING, 1, lane_names[task->lane], NULL);
     if (granted)
@@ -166,42 +191,66 @@ static int dispatcher_enter(struct dispatcher *dispatcher, struct task *task, st
     return 0;
 }
 
-/* A job that is here already, or has just ended: true, and the task is used up. With the lock held. */
-static bool dispatcher_knows(struct dispatcher *dispatcher, struct task *task, bool redelivered,
-                             bool *ret_acknowledge)
+/* What a delivery means beside what is here already, or has just ended. */
+enum meeting { MEETING_NEW, MEETING_IN_HAND, MEETING_ENDED, MEETING_OTHER };
+
+/* With the lock held. A job in hand takes over the tag. Two different jobs with one id cannot both be answered: the
+ * outcome of the one would be taken for that of the other. */
+static enum meeting dispatcher_meet(struct dispatcher *dispatcher, const struct task *task, bool redelivered)
 {
     struct task *known;
 
     HASH_FIND_STR(dispatcher->tasks, task->request.id, known);
-    *ret_acknowledge = !known && redelivered && dispatcher_has_ended(dispatcher, task->request.id);
-    if (known && task_add_tag(known, task->tags[0]) < 0)
+    if (!known)
+        return redelivered && dispatcher_find_ended(dispatcher, task->request.id) ? MEETING_ENDED
+                                                                                  : MEETING_NEW;
+    if (known->lane != task->lane || !json_equal(known->request.document, task->request.document))
+        return MEETING_OTHER;
+    if (task_add_tag(known, task->tags[0]) < 0)
         log_error("dispatcher", "out of memory: a job's delivery will come again", "job", task->request.id,
                   NULL);
-    return known || *ret_acknowledge;
+    return MEETING_IN_HAND;
 }
 
-static void dispatcher_admit(struct dispatcher *dispatcher, struct task *task,
-                             const struct delivery *delivery)
+/* `err`: why the job is refused, if it is. */
+static enum meeting dispatcher_admit(struct dispatcher *dispatcher, struct task *task, bool redelivered,
+                                     struct error *err)
 {
-    struct error err = ERROR_INIT;
-    bool known, acknowledge = false;
-    int entered = 0;
+    SCOPE_LOCK(&dispatcher->lock);
+    enum meeting meeting = dispatcher_meet(dispatcher, task, redelivered);
 
-    pthread_mutex_lock(&dispatcher->lock);
-    known = dispatcher_knows(dispatcher, task, delivery->redelivered, &acknowledge);
-    if (!known)
-        entered = dispatcher_enter(dispatcher, task, &err);
-    pthread_mutex_unlock(&dispatcher->lock);
-    if (entered < 0)
-        task_refuse(task, delivery, &err);
-    if (!known)
-        return;
+    if (meeting == MEETING_NEW && err->code == ERROR_NONE)
+        dispatcher_enter(dispatcher, task, err);
+    return meeting;
+}
+
+static void task_met(struct task *task, const struct delivery *delivery, enum meeting meeting)
+{
+    struct dispatcher *dispatcher = task->dispatcher;
+    bool ended = meeting == MEETING_ENDED;
+
     metrics_add(METRIC_REDELIVERIES, 1, lane_names[task->lane], NULL);
-    log_info("dispatcher", acknowledge ? "redelivery of an ended job" : "redelivery of a job in hand", "job",
+    log_info("dispatcher", ended ? "redelivery of an ended job" : "redelivery of a job in hand", "job",
              task->request.id, NULL);
-    if (acknowledge)
+    if (ended)
         dispatcher->settings.acknowledge(dispatcher->settings.opaque, task->lane, delivery->tag);
     task_free(task);
+}
+
+static void task_take(struct task *task, const struct delivery *delivery, struct error *err)
+{
+    enum meeting meeting = MEETING_NEW;
+
+    if (task->request.id[0])
+        meeting = dispatcher_admit(task->dispatcher, task, delivery->redelivered, err);
+    if (meeting == MEETING_OTHER)
+        task_bury(task, delivery, "another job with this id is in hand");
+    else if (meeting != MEETING_NEW)
+        task_met(task, delivery, meeting);
+    else if (!task->request.id[0])
+        task_bury(task, delivery, err->message);
+    else if (err->code != ERROR_NONE)
+        task_refuse(task, err);
 }
 
 /* False while draining: the delivery stays with the broker. */
@@ -222,10 +271,8 @@ void dispatcher_delivery(struct dispatcher *dispatcher, enum job_lane lane, stru
     metrics_add(METRIC_DELIVERIES, 1, lane_names[lane], NULL);
     if (dispatcher_accepts(dispatcher, lane, delivery))
         task = task_new(dispatcher, &dispatcher->settings, lane, delivery, &err);
-    if (task && err.code != ERROR_NONE)
-        task_refuse(task, delivery, &err);
-    else if (task)
-        dispatcher_admit(dispatcher, task, delivery);
+    if (task)
+        task_take(task, delivery, &err);
     delivery_free(delivery);
 }
 

@@ -22,7 +22,8 @@ struct task {
     struct claims_ticket *ticket; /* likewise */
     struct delivery_tag *tags;    /* all deliveries of this job that are still to be acknowledged */
     size_t tag_count;
-    int holders; /* 0 while it waits: the table alone has it */
+    bool is_refused;     /* never was in the table; nor in any line */
+    int holders;         /* 0 while it waits: the table alone has it */
     struct job_run *run; /* while it runs */
     UT_hash_handle hh;   /* by request.id */
 };

@@ -19,6 +19,9 @@
 
 #define SCHEMA_BASE "https://virtjob.io/schemas/1/"
 
+/* Of types and hosts, as job.json says. */
+#define NAME_MAX_LENGTH 64
+
 struct envelope_rules {
     const struct schema_store *schemas;
     const struct schema *job;
@@ -107,6 +110,16 @@ static void string_replace(char **slot, const char *value)
     }
 }
 
+/* A type or a host: nothing that could not be one goes from a bad job into events, routing keys and metrics. */
+static void request_take_name(char **slot, const char *text, size_t length)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
+    AUTO(string) char *name = text && length > 0 && length <= NAME_MAX_LENGTH ? strndup(text, length) : NULL;
+
+    if (name && strspn(name, letters) == length)
+        string_replace(slot, name);
+}
+
 /* "volume.clone@node1". The document's word counts where it has one. */
 static void request_take_routing_key(struct request *request, const char *key)
 {
@@ -114,8 +127,8 @@ static void request_take_routing_key(struct request *request, const char *key)
 
     if (!at)
         return;
-    request->type = strndup(key, (size_t)(at - key));
-    request->host = strdup(at + 1);
+    request_take_name(&request->type, key, (size_t)(at - key));
+    request_take_name(&request->host, at + 1, strlen(at + 1));
 }
 
 static void request_take_properties(struct request *request, const struct envelope_rules *rules,
@@ -147,15 +160,16 @@ static int request_load(struct request *request, const char *text, size_t length
 static void request_take_document(struct request *request)
 {
     const json_t *document = request->document;
+    const json_t *type = json_object_get(document, "type"), *host = json_object_get(document, "host");
 
     request_take_id(request, json_string_value(json_object_get(document, "id")));
-    string_replace(&request->type, json_string_value(json_object_get(document, "type")));
-    string_replace(&request->host, json_string_value(json_object_get(document, "host")));
+    request_take_name(&request->type, json_string_value(type), json_string_length(type));
+    request_take_name(&request->host, json_string_value(host), json_string_length(host));
     request->params = json_object_get(document, "params");
 }
 
-/* RFC 3339 as the schema has already checked it; -1 where the date does not exist. */
-static int64_t time_parse(const char *text)
+/* RFC 3339, whose form the schema has already checked. -1 where it cannot be read. */
+static int time_parse(const char *text, int64_t *ret_ms)
 {
     struct tm tm = { 0 };
     const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
@@ -176,18 +190,24 @@ static int64_t time_parse(const char *text)
             return -1;
     }
     seconds = (int64_t)timegm(&tm) - sign * (hours * 3600 + minutes * 60);
-    return seconds * 1000 + (int64_t)(fraction * 1000);
+    *ret_ms = seconds * 1000 + (int64_t)(fraction * 1000);
+    return 0;
 }
 
-static void request_take_options(struct request *request)
+static int request_take_options(struct request *request, struct error *err)
 {
+    int64_t deadline_ms = 0;
     const char *deadline = json_string_value(json_object_get(request->document, "deadline"));
     const char *on_failure = json_string_value(json_object_get(request->document, "on_failure"));
 
-    if (deadline)
-        request->deadline_ms = time_parse(deadline);
     request->rollback = !on_failure || strcmp(on_failure, "keep") != 0;
     request->labels = json_object_get(request->document, "labels");
+    if (!deadline)
+        return 0;
+    if (time_parse(deadline, &deadline_ms) < 0)
+        return error_set_at(err, ERROR_INVALID, "/deadline", "there is no such time");
+    request->deadline_ms = deadline_ms > 0 ? deadline_ms : 1; /* 0 is none; before 1970 is as long past */
+    return 0;
 }
 
 static int request_check_params(const struct envelope_rules *rules, const struct request *request,
@@ -205,11 +225,8 @@ static int request_check_params(const struct envelope_rules *rules, const struct
 
 static int request_check(const struct envelope_rules *rules, struct request *request, struct error *err)
 {
-    if (schema_check(rules->job, request->document, "", err) < 0)
+    if (schema_check(rules->job, request->document, "", err) < 0 || request_take_options(request, err) < 0)
         return -1;
-    request_take_options(request);
-    if (request->deadline_ms < 0)
-        return error_set_at(err, ERROR_INVALID, "/deadline", "there is no such time");
     return request_check_params(rules, request, err);
 }
 

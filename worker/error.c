@@ -155,12 +155,22 @@ int error_set_memory(struct error *err)
     return error_set(err, ERROR_INTERNAL, "out of memory");
 }
 
+/* A cut must not leave half of an escape, "~0" or "~1", at the end. */
+static void error_end_pointer(char *where)
+{
+    size_t length = strlen(where);
+
+    if (length > 0 && where[length - 1] == '~')
+        where[length - 1] = '\0';
+}
+
 int error_locate(struct error *err, const char *where)
 {
     if (err && !err->has_where) {
         err->has_where = true;
         snprintf(err->where, sizeof(err->where), "%s", where);
         error_make_utf8(err->where);
+        error_end_pointer(err->where);
     }
     return -1;
 }

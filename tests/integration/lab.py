@@ -15,6 +15,7 @@ import os
 import pathlib
 import secrets
 import signal
+import subprocess
 import sys
 import time
 import traceback
@@ -57,13 +58,31 @@ def main(functions=None):
                 traceback.print_exc()
                 verdict, failed = "FAILED", failed + 1
             print(f"{test.__name__}: {verdict} ({time.monotonic() - begun:.1f} s)", flush=True)
+        failed += not _events_are_valid()
     sys.exit(1 if failed else 77 if skipped and skipped == len(tests) else 0)
+
+
+def _events_are_valid():
+    """Puts every event that any requester has seen through the published schemas."""
+    for requester in Requester.all:
+        quietly(requester.poll)
+    lines = [json.dumps({key: value for key, value in event.items() if key != "routing_key"})
+             for requester in Requester.all for event in requester.events]
+    if not lines:
+        return True
+    checked = subprocess.run([program("validate_events")], input="\n".join(lines), stdout=subprocess.PIPE,
+                             encoding="utf-8", check=False)
+    if checked.returncode != 0:
+        print(f"events that break their schemas ({checked.returncode}):\n{checked.stdout}", flush=True)
+    return checked.returncode == 0
 
 
 class Requester:
     """Sends jobs and hears every event of a worker's prefix, over a queue that outlives an outage of the broker.
 
-    `events` holds all that has come, oldest first, as CloudEvents."""
+    `events` holds all that has come, oldest first, as CloudEvents; main() checks them at the end."""
+
+    all = []
 
     def __init__(self, worker, broker_=None):
         self.broker = broker_ or worker.broker
@@ -74,6 +93,7 @@ class Requester:
         self.channel.queue_declare(self.queue, durable=True)
         self.channel.queue_bind(self.queue, f"{self.prefix}.events", "#")
         cleanup.callback(lambda: quietly(self.connection.close))
+        Requester.all.append(self)
 
     def connect(self):
         """A connection of its own; again after the broker was away."""

@@ -203,7 +203,9 @@ START_TEST(a_deadline_is_read_in_any_zone)
 {
     ck_assert_int_eq(deadline_of("1970-01-01T00:00:01Z"), 1000);
     ck_assert_int_eq(deadline_of("1970-01-01T00:00:01.250Z"), 1250);
-    ck_assert_int_eq(deadline_of("1970-01-01T02:00:00+02:00"), 0);
+    ck_assert_int_eq(deadline_of("1970-01-01T02:00:02+02:00"), 2000);
+    ck_assert_int_eq(deadline_of("1970-01-01T02:00:00+02:00"), 1); /* 0 would be none */
+    ck_assert_int_eq(deadline_of("0000-01-01T00:00:00Z"), 1);
     ck_assert_int_eq(deadline_of("1969-12-31T22:30:01-01:30"), 1000);
 }
 END_TEST
