@@ -25,6 +25,13 @@ const char *catalog_lane(const struct job_type *type)
     return type->lane == JOB_LONG ? "long" : "quick";
 }
 
+bool catalog_only_looks(const char *name)
+{
+    const struct job_type *type = job_type_find(job_tables, name);
+
+    return type && type->claims[0].resource == JOB_NOTHING;
+}
+
 json_t *catalog_schema(const char *name)
 {
     struct schemas_file file;

@@ -6,6 +6,7 @@
 #ifndef VIRTJOB_CATALOG_H
 #define VIRTJOB_CATALOG_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include <jansson.h>
@@ -18,6 +19,9 @@ const struct job_type *catalog_type(size_t index);
 
 /* "quick" or "long". */
 const char *catalog_lane(const struct job_type *type);
+
+/* Whether the type changes nothing: its row claims nothing for itself. False for a type that is not known here. */
+bool catalog_only_looks(const char *name);
 
 /* The schema of a job type (or of "job", "event", …) as JSON, a new reference; NULL where there is none. */
 json_t *catalog_schema(const char *name);

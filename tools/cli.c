@@ -121,7 +121,10 @@ static int cli_run(struct cli *cli, int argc, char **argv)
     if ((code = cli_check_operands(cli)) != 0)
         return code;
     log_init(options_given(&cli->options, "verbose") ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR, false);
-    return cli->command->run(cli);
+    code = cli->command->run(cli);
+    if (code == EXIT_SUCCEEDED && fflush(stdout) != 0)
+        return cli_fail(cli, EXIT_FAILED, "cannot write to standard output");
+    return code;
 }
 
 int cli_main(const struct command *const *commands, int argc, char **argv)

@@ -52,7 +52,7 @@ struct command {
     enum operand operand;
     int operands_min, operands_max;                           /* -1: any number */
     const struct option_row *const groups[OPTION_GROUPS_MAX]; /* tables of options, up to the first NULL */
-    int (*run)(struct cli *cli);                              /* returns an exit_code */
+    int (*run)(struct cli *cli); /* returns an exit_code; standard output is flushed and checked after it */
 };
 
 /* One call of virtjob, as its subcommand sees it. */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "catalog.h"
 #include "cleanup.h"
 #include "event.h"
 #include "help.h"
@@ -39,7 +40,7 @@ static void outcome_notes(FILE *out, const json_t *data, const struct terminal *
                  outcome_safe(event_text(data, "choice/why"), terminal, why));
         outcome_note(out, &begun, note);
     }
-    if (json_is_false(event_at(data, "changed")))
+    if (json_is_false(event_at(data, "changed")) && !catalog_only_looks(event_text(data, "job/type")))
         outcome_note(out, &begun, "it was so already");
     if (json_is_true(event_at(data, "adopted")))
         outcome_note(out, &begun, "adopted from another worker");
