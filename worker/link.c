@@ -17,8 +17,9 @@
 #include "log.h"
 #include "metrics.h"
 
-/* The link whose thread this is. */
-static _Thread_local const struct link *own_link;
+/* This is the thread of some link. It never waits for room: it has heartbeats to serve, and what it publishes is bounded
+ * by what it was given. */
+static _Thread_local bool on_link_thread;
 
 void message_list_append(struct message_list *list, struct message *message)
 {
@@ -124,7 +125,7 @@ void link_free(struct link *link)
 
 static void *link_thread(void *opaque)
 {
-    own_link = opaque;
+    on_link_thread = true;
     return link_run(opaque);
 }
 
@@ -190,7 +191,7 @@ static int link_admit(struct link *link, struct message *message, bool *ret_wake
 {
     SCOPE_LOCK(&link->lock);
 
-    while (!message->droppable && own_link != link && link->state != LINK_ENDED &&
+    while (!message->droppable && !on_link_thread && link->state != LINK_ENDED &&
            link->pending >= link->settings.max_pending)
         pthread_cond_wait(&link->changed, &link->lock);
     if (link->state == LINK_ENDED)
@@ -272,7 +273,7 @@ bool link_is_up(struct link *link)
 
 void link_watch(struct link *link)
 {
-    int64_t since = atomic_load(&link->busy_since_ms);
+    int_fast64_t since = atomic_load(&link->busy_since_ms);
 
     if (since == 0 || link_now_ms() - since < (int64_t)link->settings.broker->send_timeout_s * 1000)
         return;
@@ -281,8 +282,8 @@ void link_watch(struct link *link)
         return;
     log_warning("link", "the connection hangs: shutting it down", "link", link->name, NULL);
     shutdown(link->watch_fd, SHUT_RDWR);
-    /* Once is enough, and the thread may need a moment. */
-    atomic_store(&link->busy_since_ms, link_now_ms());
+    /* Once is enough, and the thread may need a moment; unless it has got on just now. */
+    atomic_compare_exchange_strong(&link->busy_since_ms, &since, link_now_ms());
 }
 
 int link_wait_up(struct link *link, int timeout_ms, struct error *err)

@@ -33,12 +33,13 @@ struct link_events {
 
 struct link_settings {
     const struct config_broker *broker; /* outlives the link */
-    const char *name;   /* "quick", for logs, metrics and the connection_name the broker shows */
+    const char *name;   /* "quick", for logs, metrics and the connection_name the broker shows; copied */
     size_t max_body;    /* larger bodies arrive as oversized deliveries */
     size_t max_pending; /* messages waiting or unconfirmed; droppable ones get half of it */
-    bool once;          /* give up after the first failed connect (the command line); see link_error */
+    bool once;          /* give up after the first failed connect (the command line); see link_wait_up */
 };
 
+/* Checks the address: a host without a virtual host, or with an empty one (`amqp://host/`), means the virtual host "/". */
 struct link *link_new(const struct link_settings *settings, const struct link_events *events, void *opaque,
                       struct error *err);
 int link_start(struct link *link, struct error *err);
@@ -49,7 +50,9 @@ void link_stop(struct link *link, int drain_ms);
 void link_free(struct link *link);
 
 /* Any thread. Takes the message. Never waits for the broker; waits for room where it is not droppable and max_pending
- * is reached (never on the link's own thread). A droppable message finds no room: 0, and it is settled as dropped. */
+ * is reached (but never on the thread of any link). A droppable message that finds no room, or finds the link down or
+ * blocked, is settled as dropped at once, and so is one with a property longer than AMQP allows (255 bytes). -1: the
+ * link has ended; the message has been settled as dropped. */
 int link_publish(struct link *link, struct message *message);
 
 enum link_settle { LINK_ACK, LINK_REQUEUE, LINK_REJECT };

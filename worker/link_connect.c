@@ -269,16 +269,26 @@ static int link_open_channel(struct link *link, struct error *err)
     return link_check_reply(amqp_get_rpc_reply(link->amqp), err, "switching publisher confirms on");
 }
 
-static void link_let_watch(struct link *link, int fd)
+/* Our own descriptor of the socket: the library closes its one whenever it likes, and its number may be another file's
+ * the next moment. */
+static int link_take_socket(struct link *link, struct error *err)
 {
-    int old;
+    int fd = fcntl(amqp_get_sockfd(link->amqp), F_DUPFD_CLOEXEC, 0);
 
-    pthread_mutex_lock(&link->socket_lock);
-    old = link->watch_fd;
-    link->watch_fd = fd;
-    pthread_mutex_unlock(&link->socket_lock);
-    if (old >= 0)
-        close(old);
+    if (fd < 0)
+        return error_set(err, ERROR_INTERNAL, "duplicating a socket: %s", strerror(errno));
+    SCOPE_LOCK(&link->socket_lock);
+    link->socket = link->watch_fd = fd;
+    return 0;
+}
+
+static void link_give_socket_up(struct link *link)
+{
+    SCOPE_LOCK(&link->socket_lock);
+
+    if (link->socket >= 0)
+        close(link->socket);
+    link->socket = link->watch_fd = -1;
 }
 
 static int link_establish(struct link *link, struct error *err)
@@ -286,11 +296,11 @@ static int link_establish(struct link *link, struct error *err)
     link_touch(link);
     if (link_open_socket(link, err) < 0)
         return -1;
-    link->socket = amqp_get_sockfd(link->amqp);
     link->tls = link->address.info.ssl;
-    link_tune_socket(link);
     link_touch(link);
-    link_let_watch(link, fcntl(link->socket, F_DUPFD_CLOEXEC, 0));
+    if (link_take_socket(link, err) < 0)
+        return -1;
+    link_tune_socket(link);
     if (link_authenticate(link, err) < 0 || link_open_channel(link, err) < 0)
         return -1;
     link->tick_ms = amqp_get_heartbeat(link->amqp) > 0 ? amqp_get_heartbeat(link->amqp) * 250 : 5000;
@@ -320,9 +330,8 @@ void link_disconnect(struct link *link, bool politely)
     }
     amqp_destroy_connection(link->amqp);
     link->amqp = NULL;
-    link->socket = -1;
     link->stalled = false;
     link->consumers = 0;
-    link_let_watch(link, -1);
+    link_give_socket_up(link);
     atomic_store(&link->busy_since_ms, 0);
 }

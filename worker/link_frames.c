@@ -37,6 +37,16 @@ static int copy_text(amqp_bytes_t bytes, size_t most, char **ret_text)
     return *ret_text ? 0 : -1;
 }
 
+/* The same, but "" instead of NULL. */
+static int copy_name(amqp_bytes_t bytes, char **ret_text)
+{
+    if (copy_text(bytes, SHORT_TEXT_MOST, ret_text) < 0)
+        return -1;
+    if (!*ret_text)
+        *ret_text = strdup("");
+    return *ret_text ? 0 : -1;
+}
+
 static int copy_header(const amqp_table_t *headers, const char *key, char **ret_text)
 {
     for (int i = 0; i < headers->num_entries; i++) {
@@ -84,8 +94,8 @@ static int link_begin_content(struct link *link, enum link_content_kind kind, am
     link_frames_reset(link);
     link->content.kind = kind;
     link->content.delivery = delivery;
-    if (!delivery || copy_text(exchange, SHORT_TEXT_MOST, &delivery->exchange) < 0 ||
-        copy_text(routing_key, SHORT_TEXT_MOST, &delivery->routing_key) < 0)
+    if (!delivery || copy_name(exchange, &delivery->exchange) < 0 ||
+        copy_name(routing_key, &delivery->routing_key) < 0)
         return error_set_memory(err);
     return 0;
 }

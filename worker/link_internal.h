@@ -116,7 +116,7 @@ struct link {
     enum link_state state;
     struct error failure; /* of the last attempt to connect; ERROR_NONE while up */
 
-    /* Guards watch_fd, our own duplicate of the socket: the library may close its own at any time. */
+    /* Guards watch_fd, the same as `socket`, for the watchdog. */
     pthread_mutex_t socket_lock;
     int watch_fd;
 
@@ -129,7 +129,7 @@ struct link {
     size_t spare_capacity;
     amqp_connection_state_t amqp;
     uint64_t last_epoch;
-    int socket;
+    int socket; /* our own duplicate of the library's */
     bool tls;
     bool was_up; /* this connection got through `open` */
     bool lost;   /* the last one had */

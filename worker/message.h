@@ -17,13 +17,13 @@ struct delivery_tag {
     uint64_t tag;   /* basic.deliver delivery-tag */
 };
 
-/* Heap-allocated by the link, owned by whoever has it last; message_*, delivery_* are for any thread. Strings may be
- * NULL where the property was absent, never contain NUL, and are cut at 255 bytes as AMQP short strings are. */
+/* Heap-allocated by the link, owned by whoever has it last; message_*, delivery_* are for any thread. Strings
+ * are NULL where the property was absent or empty, had a NUL inside, or (a header) was longer than 512 bytes. */
 struct delivery {
     struct delivery_tag tag;
     bool redelivered;
-    char *exchange;
-    char *routing_key;
+    char *exchange;    /* never NULL */
+    char *routing_key; /* never NULL */
     char *content_type;
     char *message_id;
     char *correlation_id;
@@ -41,7 +41,8 @@ void delivery_free(struct delivery *delivery);
 
 enum message_fate {
     MESSAGE_CONFIRMED, /* the broker has it in every queue it was routed to */
-    MESSAGE_RETURNED,  /* mandatory, and no queue wanted it (basic.return, then the confirm) */
+    MESSAGE_RETURNED, /* mandatory, and no queue wanted it (basic.return, then the confirm); or the broker closes the
+                        * channel whenever it sees it (no such exchange, no permission) */
     MESSAGE_DROPPED, /* let go before the broker had it: the link ended, or a droppable message under pressure */
 };
 

@@ -151,6 +151,12 @@ static void order_settle(struct link *link, enum link_settle how, const char *li
     tag_count = kept;
 }
 
+static void order_auto(void)
+{
+    SCOPE_LOCK(&lock);
+    automatic = true;
+}
+
 static void order_up(struct link *link, const char *line)
 {
     struct error err = ERROR_INIT;
@@ -174,7 +180,7 @@ static bool obey(struct link *link, const char *line)
     else if (strncmp(line, "reject", 6) == 0)
         order_settle(link, LINK_REJECT, line);
     else if (strncmp(line, "auto", 4) == 0)
-        automatic = true;
+        order_auto();
     else if (strncmp(line, "pause", 5) == 0)
         link_pause(link);
     else if (strncmp(line, "up ", 3) == 0)

@@ -114,7 +114,7 @@ def queue(channel, **arguments):
 def take(channel, name):
     """The message ids in a queue, oldest first; empties it."""
     ids = []
-    for method, properties, _body in channel.consume(name, auto_ack=True, inactivity_timeout=SCALE):
+    for method, properties, _body in channel.consume(name, auto_ack=True, inactivity_timeout=0.5 * SCALE):
         if method is None:
             break
         ids.append(properties.message_id)

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * Copyright (C) the virtjob authors */
+
+/* Names under the prefix. What the broker makes of the declarations is in tests/integration/topology-declare. */
+
+#include <check.h>
+#include <stdlib.h>
+
+#include "topology.h"
+
+START_TEST(names_are_made_under_the_prefix)
+{
+    const struct config config = { .broker = { .prefix = (char *)"blue.virtjob" } };
+    struct topology *topology = topology_new(&config, NULL);
+    char *queue = topology_queue_name(topology, "node1", "quick");
+
+    ck_assert_str_eq(topology->jobs, "blue.virtjob.jobs");
+    ck_assert_str_eq(topology->events, "blue.virtjob.events");
+    ck_assert_str_eq(topology->results, "blue.virtjob.results");
+    ck_assert_str_eq(topology->dead, "blue.virtjob.dead");
+    ck_assert_str_eq(queue, "blue.virtjob.jobs.node1.quick");
+    free(queue);
+    topology_free(topology);
+    topology_free(NULL);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("topology");
+    TCase *tcase = tcase_create("names");
+    SRunner *runner;
+    int failed;
+
+    tcase_add_test(tcase, names_are_made_under_the_prefix);
+    suite_add_tcase(suite, tcase);
+    runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
