@@ -209,12 +209,6 @@ int link_publish(struct link *link, struct message *message)
     bool wake = false;
     int rc;
 
-    if (!message_fits(message)) {
-        log_error("link", "a message with a property longer than AMQP allows was dropped", "link", link->name,
-                  "exchange", message->exchange, NULL);
-        message_settle_at_once(message);
-        return 0;
-    }
     rc = link_admit(link, message, &wake);
     if (rc != 0)
         message_settle_at_once(message);

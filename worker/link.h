@@ -44,15 +44,16 @@ struct link *link_new(const struct link_settings *settings, const struct link_ev
                       struct error *err);
 int link_start(struct link *link, struct error *err);
 
-/* Ends the thread: waits up to `drain_ms` for the messages under way to be confirmed, closes, settles the rest as
- * dropped. Then link_free. */
+/* Ends the thread: waits up to `drain_ms` for the messages under way to be confirmed and the acknowledgements to be sent,
+ * closes, settles the rest as dropped. Takes up to the connect timeout longer where a connection is just being made. Then
+ * link_free. */
 void link_stop(struct link *link, int drain_ms);
 void link_free(struct link *link);
 
 /* Any thread. Takes the message. Never waits for the broker; waits for room where it is not droppable and max_pending
  * is reached (but never on the thread of any link). A droppable message that finds no room, or finds the link down or
- * blocked, is settled as dropped at once, and so is one with a property longer than AMQP allows (255 bytes). -1: the
- * link has ended; the message has been settled as dropped. */
+ * blocked, is settled as dropped at once. One with a property longer than AMQP allows (255 bytes) is dropped by the link's
+ * thread. -1: the link has ended; the message has been settled as dropped. */
 int link_publish(struct link *link, struct message *message);
 
 enum link_settle { LINK_ACK, LINK_REQUEUE, LINK_REJECT };

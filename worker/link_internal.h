@@ -219,7 +219,6 @@ bool link_has_buffered(const struct link *link);
 void link_frames_reset(struct link *link);
 
 /* link_publish.c */
-bool message_fits(const struct message *message);
 void link_take(struct link *link, struct message *message); /* from the inbox */
 bool link_can_publish(const struct link *link);
 int link_publish_some(struct link *link, struct error *err);

@@ -29,7 +29,7 @@ static bool fits(const char *text)
 }
 
 /* The library would fail in the middle of a publish, and the same message would break every connection. */
-bool message_fits(const struct message *message)
+static bool message_fits(const struct message *message)
 {
     return fits(message->exchange) && fits(message->routing_key) && fits(message->content_type) &&
            fits(message->message_id) && fits(message->correlation_id) && fits(message->reply_to) &&
@@ -58,6 +58,12 @@ void link_take(struct link *link, struct message *message)
 {
     metrics_add(METRIC_PENDING, 1, NULL, NULL);
     if (message->droppable && (!link->was_up || link->blocked)) {
+        link_settle_message(link, message, MESSAGE_DROPPED);
+        return;
+    }
+    if (!message_fits(message)) {
+        log_error("link", "a message with a property longer than AMQP allows is dropped", "link", link->name,
+                  "exchange", message->exchange, NULL);
         link_settle_message(link, message, MESSAGE_DROPPED);
         return;
     }
