@@ -237,18 +237,20 @@ static void task_met(struct task *task, const struct delivery *delivery, enum me
     task_free(task);
 }
 
+/* Once it is admitted, its thread may have run and freed it already. */
 static void task_take(struct task *task, const struct delivery *delivery, struct error *err)
 {
-    enum meeting meeting = MEETING_NEW;
+    enum meeting meeting;
 
-    if (task->request.id[0])
-        meeting = dispatcher_admit(task->dispatcher, task, delivery->redelivered, err);
+    if (!task->request.id[0]) {
+        task_bury(task, delivery, err->message);
+        return;
+    }
+    meeting = dispatcher_admit(task->dispatcher, task, delivery->redelivered, err);
     if (meeting == MEETING_OTHER)
         task_bury(task, delivery, "another job with this id is in hand");
     else if (meeting != MEETING_NEW)
         task_met(task, delivery, meeting);
-    else if (!task->request.id[0])
-        task_bury(task, delivery, err->message);
     else if (err->code != ERROR_NONE)
         task_refuse(task, err);
 }
