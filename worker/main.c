@@ -35,6 +35,9 @@
 #define PUBLISH_DRAIN_MS 5000
 #define LANE_DRAIN_MS    2000
 
+/* Past that, the end of the process ends what hangs: a silent host is given up after twenty seconds. */
+#define STOP_PATIENCE_S 40
+
 enum which_link { LINK_QUICK = JOB_QUICK, LINK_LONG = JOB_LONG, LINK_CONTROL, LINK_PUBLISH, LINK_COUNT };
 
 static const char *const link_names[LINK_COUNT] = {
@@ -363,6 +366,21 @@ static void worker_serve(struct worker *worker, int signal_fd)
     }
 }
 
+static void stop_at_once(int signal_number)
+{
+    (void)signal_number;
+    _exit(0);
+}
+
+/* Without a broker nobody hears the last events, and whoever waits for room to tell one would wait for ever. */
+static void worker_stop_telling(struct worker *worker)
+{
+    signal(SIGALRM, stop_at_once);
+    alarm(STOP_PATIENCE_S);
+    if (!link_is_up(worker->links[LINK_PUBLISH]))
+        link_stop(worker->links[LINK_PUBLISH], PUBLISH_DRAIN_MS);
+}
+
 /* Takes nothing more, lets what runs end, gives the rest back to the broker. False: something still runs. */
 static bool worker_stop(struct worker *worker)
 {
@@ -374,6 +392,7 @@ static bool worker_stop(struct worker *worker)
     drained = dispatcher_drain(worker->dispatcher, worker->config->worker.drain_timeout_s * 1000) == 0;
     if (!drained)
         log_warning("main", "jobs still run: they stay with the broker and come again", NULL);
+    worker_stop_telling(worker);
     for (size_t i = 0; i < worker->host_count; i++) {
         hypervisor_shutdown(worker->hosts[i]);
         watch_stop(worker->watches[i]);
