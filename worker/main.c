@@ -35,8 +35,9 @@
 #define PUBLISH_DRAIN_MS 5000
 #define LANE_DRAIN_MS    2000
 
-/* Past that, the end of the process ends what hangs: a silent host is given up after twenty seconds. */
-#define STOP_PATIENCE_S 40
+/* Past that after the drain, the end of the process ends what hangs; with the default drain_timeout, before systemd
+ * does (TimeoutStopSec of virtjobd.service). */
+#define STOP_PATIENCE_S 14
 
 enum which_link { LINK_QUICK = JOB_QUICK, LINK_LONG = JOB_LONG, LINK_CONTROL, LINK_PUBLISH, LINK_COUNT };
 
