@@ -62,12 +62,19 @@ const char *job_string(const json_t *object, const char *key, const char *fallba
     return value ? value : fallback;
 }
 
+static json_int_t integer_of_real(double real)
+{
+    if (real >= 0x1p63)
+        return INT64_MAX;
+    return real < -0x1p63 ? INT64_MIN : (json_int_t)real;
+}
+
 json_int_t job_integer(const json_t *object, const char *key, json_int_t fallback)
 {
     const json_t *value = json_object_get(object, key);
 
-    if (json_is_real(value)) /* 1.0 is an integer to JSON Schema */
-        return (json_int_t)json_real_value(value);
+    if (json_is_real(value)) /* 1.0 is an integer to JSON Schema, and so is 1e300 */
+        return integer_of_real(json_real_value(value));
     return json_is_integer(value) ? json_integer_value(value) : fallback;
 }
 

@@ -421,6 +421,17 @@ START_TEST(a_bad_job_is_answered_and_one_without_identity_goes_to_the_dead)
 }
 END_TEST
 
+START_TEST(an_integer_too_large_is_the_largest)
+{
+    AUTO(json) json_t *params = json_pack("{s:f, s:f, s:f}", "whole", 2.0, "most", 1e300, "least", -1e300);
+
+    ck_assert_int_eq(job_integer(params, "whole", 0), 2);
+    ck_assert_int_eq(job_integer(params, "most", 0), INT64_MAX);
+    ck_assert_int_eq(job_integer(params, "least", 0), INT64_MIN);
+    ck_assert_int_eq(job_integer(params, "absent", 7), 7);
+}
+END_TEST
+
 START_TEST(draining_begins_nothing_more_and_waits_for_what_runs)
 {
     deliver(1, "test.hold", "a");
@@ -456,6 +467,7 @@ int main(void)
     tcase_add_test(tests, what_waits_is_forgotten_when_its_connection_ends);
     tcase_add_test(tests, a_failure_undoes_its_steps_last_first_and_tells_how_it_went);
     tcase_add_test(tests, a_bad_job_is_answered_and_one_without_identity_goes_to_the_dead);
+    tcase_add_test(tests, an_integer_too_large_is_the_largest);
     tcase_add_test(tests, draining_begins_nothing_more_and_waits_for_what_runs);
     suite_add_tcase(suite, tests);
     srunner_run_all(runner, CK_NORMAL);
