@@ -57,18 +57,26 @@ static int set_string(json_t *object, const char *key, const char *value)
     return value ? json_object_set_new(object, key, json_string(value)) : 0;
 }
 
-/* What describes the data of an event: "job.succeeded" has the data of an outcome. */
+/* What describes the data of an event, by the beginning of its kind: schemas/event.json says the same of the types. */
+static const struct {
+    const char *kind, *uri;
+} data_schemas[] = {
+    { "job.started", EVENT_SCHEMA "started" },
+    { "job.progress", EVENT_SCHEMA "progress" },
+    { "job.retrying", NULL },
+    { "job.", EVENT_SCHEMA "outcome" },
+    { "guest.", EVENT_SCHEMA "lifecycle" },
+    { "host.connected", EVENT_SCHEMA "connected" },
+    { "host.disconnected", EVENT_SCHEMA "disconnected" },
+    { "host.snapshot", EVENT_SCHEMA "snapshot" },
+    { "worker.", EVENT_SCHEMA "worker" },
+};
+
 static const char *data_schema(const char *kind)
 {
-    if (strcmp(kind, "job.progress") == 0)
-        return EVENT_SCHEMA "progress";
-    if (strncmp(kind, "guest.", 6) == 0)
-        return EVENT_SCHEMA "lifecycle";
-    if (strcmp(kind, "host.snapshot") == 0)
-        return EVENT_SCHEMA "snapshot";
-    for (size_t i = 0; i < sizeof(state_names) / sizeof(state_names[0]); i++)
-        if (strncmp(kind, "job.", 4) == 0 && strcmp(kind + 4, state_names[i]) == 0)
-            return EVENT_SCHEMA "outcome";
+    for (size_t i = 0; i < sizeof(data_schemas) / sizeof(data_schemas[0]); i++)
+        if (strncmp(kind, data_schemas[i].kind, strlen(data_schemas[i].kind)) == 0)
+            return data_schemas[i].uri;
     return NULL;
 }
 
@@ -182,13 +190,13 @@ static const char *routable_type(const char *type)
     if (area == 0 || type[area] != '.' || strlen(type) > 64)
         return "unknown.unknown";
     type += area + 1;
-    return *type && strspn(type, "abcdefghijklmnopqrstuvwxyz-") == strlen(type) ? type - area - 1 : "unknown.unknown";
+    return *type && strspn(type, "abcdefghijklmnopqrstuvwxyz-") == strlen(type) ? type - area - 1
+                                                                                : "unknown.unknown";
 }
 
 void envelope_job_key(const struct request *request, const char *state, char *ret_key)
 {
-    snprintf(ret_key, 256, "job.%s.%s.%s", state, routable_type(request->type),
-             request->id);
+    snprintf(ret_key, 256, "job.%s.%s.%s", state, routable_type(request->type), request->id);
 }
 
 void envelope_event_key(const char *kind, const char *subject, char *ret_key)

@@ -227,7 +227,8 @@ START_TEST(every_event_fits_its_schema)
         envelope_outcome(&request, &ok, "node1", "w1"),
         envelope_outcome(&request, &bad, "node1", "w1"),
         envelope_job_event(&request, "started", 1, "node1", json_object()),
-        envelope_event("host.connected", "/virtjob/hosts/node1", NULL, "1/1", json_pack("{s:i}", "epoch", 1)),
+        envelope_event("host.connected", "/virtjob/hosts/node1", NULL, "1/1",
+                       json_pack("{s:i, s:i, s:s}", "epoch", 1, "seq", 1, "driver", "QEMU")),
     };
     for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++) {
         ck_assert_msg(schema_check(schema, events[i], "", &err) == 0, "event %zu: %s at %s", i, err.message,
