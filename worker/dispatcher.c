@@ -5,15 +5,14 @@
 
 #include "dispatcher.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "dispatcher_task.h"
 #include "log.h"
 #include "metrics.h"
+#include "monotonic.h"
 #include "queue.h"
 
 /* How many ended jobs are remembered, to know a redelivery whose acknowledgement got lost with its connection. */
@@ -416,13 +415,8 @@ static void lane_stop(struct lane *lane)
 
 static int dispatcher_init(struct dispatcher *dispatcher, struct error *err)
 {
-    pthread_condattr_t attributes;
-
     pthread_mutex_init(&dispatcher->lock, NULL);
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&dispatcher->quiet, &attributes);
-    pthread_condattr_destroy(&attributes);
+    monotonic_cond_init(&dispatcher->quiet);
     dispatcher->claims = claims_new(err);
     if (!dispatcher->claims)
         return -1;
@@ -461,20 +455,13 @@ void dispatcher_tick(struct dispatcher *dispatcher)
 
 int dispatcher_drain(struct dispatcher *dispatcher, int timeout_ms)
 {
-    struct timespec end;
+    int64_t until_ms = monotonic_now_ms() + timeout_ms;
     int waited = 0;
     SCOPE_LOCK(&dispatcher->lock);
 
-    clock_gettime(CLOCK_MONOTONIC, &end);
-    end.tv_sec += timeout_ms / 1000;
-    end.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
-    if (end.tv_nsec >= 1000000000) {
-        end.tv_sec++;
-        end.tv_nsec -= 1000000000;
-    }
     dispatcher->draining = true;
     while (dispatcher->busy > 0 && waited == 0)
-        waited = pthread_cond_timedwait(&dispatcher->quiet, &dispatcher->lock, &end);
+        waited = monotonic_wait(&dispatcher->quiet, &dispatcher->lock, until_ms);
     return dispatcher->busy > 0 ? -1 : 0;
 }
 

@@ -8,27 +8,19 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "cleanup.h"
 #include "events_internal.h"
 #include "events_names.h"
 #include "log.h"
 #include "metrics.h"
+#include "monotonic.h"
 
 #define PAUSE_MIN_MS 200
 #define PAUSE_MAX_MS 10000
 #define STABLE_MS    5000 /* a connection that held so long was a good one: the next comes soon */
 
 static const char stopped[] = "stopped";
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* References. */
 
@@ -158,12 +150,11 @@ static void watch_once(struct watch *watch, bool *up)
 /* False: the watch is to end. */
 static bool watch_pause(struct watch *watch, int ms)
 {
-    int64_t until = now_ms() + hypervisor_jitter(ms);
-    struct timespec at = { .tv_sec = until / 1000, .tv_nsec = until % 1000 * 1000000 };
+    int64_t until = monotonic_now_ms() + hypervisor_jitter(ms);
     SCOPE_LOCK(&watch->mutex);
 
-    while (!watch->stopping && now_ms() < until)
-        pthread_cond_timedwait(&watch->wake, &watch->mutex, &at);
+    while (!watch->stopping && monotonic_now_ms() < until)
+        monotonic_wait(&watch->wake, &watch->mutex, until);
     return !watch->stopping;
 }
 
@@ -173,10 +164,10 @@ static void *watch_main(void *opaque)
     bool up = true; /* so that a host which is away from the start is said to be */
 
     for (int pause = 0; watch_pause(watch, pause);) {
-        int64_t since = now_ms();
+        int64_t since = monotonic_now_ms();
 
         watch_once(watch, &up);
-        pause = pause * 2 < PAUSE_MIN_MS || now_ms() - since > STABLE_MS ? PAUSE_MIN_MS : pause * 2;
+        pause = pause * 2 < PAUSE_MIN_MS || monotonic_now_ms() - since > STABLE_MS ? PAUSE_MIN_MS : pause * 2;
         pause = pause > PAUSE_MAX_MS ? PAUSE_MAX_MS : pause;
     }
     return NULL;
@@ -186,13 +177,8 @@ static void *watch_main(void *opaque)
 
 static void watch_init_locks(struct watch *watch)
 {
-    pthread_condattr_t attributes;
-
     pthread_mutex_init(&watch->mutex, NULL);
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&watch->wake, &attributes);
-    pthread_condattr_destroy(&attributes);
+    monotonic_cond_init(&watch->wake);
 }
 
 struct watch *watch_new(struct hypervisor *hypervisor, watch_sink sink, void *opaque, struct error *err)

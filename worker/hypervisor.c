@@ -12,12 +12,12 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <libvirt/virterror.h>
 
 #include "cleanup.h"
 #include "log.h"
+#include "monotonic.h"
 
 #define KEEPALIVE_INTERVAL_S 5 /* three unanswered: dead after twenty seconds at the most */
 #define KEEPALIVE_COUNT      3
@@ -69,14 +69,6 @@ struct wait {
     int64_t end;       /* not before ATTEMPT_MS */
     unsigned failures; /* at its start */
 };
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* Connections. */
 
@@ -185,7 +177,7 @@ static void hypervisor_failed(struct hypervisor *hypervisor, const struct error 
     int twice = hypervisor->retry_ms * 2;
 
     hypervisor->retry_ms = twice < RETRY_MIN_MS ? RETRY_MIN_MS : twice > RETRY_MAX_MS ? RETRY_MAX_MS : twice;
-    hypervisor->retry_at = now_ms() + hypervisor_jitter(hypervisor->retry_ms);
+    hypervisor->retry_at = monotonic_now_ms() + hypervisor_jitter(hypervisor->retry_ms);
     hypervisor->failures++;
     hypervisor->failure = *err;
 }
@@ -232,7 +224,7 @@ static void hypervisor_open(struct hypervisor *hypervisor)
     if (pthread_create(&thread, &attributes, hypervisor_open_main, hypervisor) == 0) {
         hypervisor->references++;
         hypervisor->openers++;
-        hypervisor->opener_since = now_ms();
+        hypervisor->opener_since = monotonic_now_ms();
     } else {
         error_set(&err, ERROR_INTERNAL, "no thread to connect to host '%s'", hypervisor->name);
         hypervisor_failed(hypervisor, &err);
@@ -244,10 +236,8 @@ static void hypervisor_open(struct hypervisor *hypervisor)
 
 static void hypervisor_wait(struct hypervisor *hypervisor, int64_t until)
 {
-    struct timespec at = { .tv_sec = until / 1000, .tv_nsec = until % 1000 * 1000000 };
-
     hypervisor->waiting++;
-    pthread_cond_timedwait(&hypervisor->changed, &hypervisor->mutex, &at);
+    monotonic_wait(&hypervisor->changed, &hypervisor->mutex, until);
     hypervisor->waiting--;
 }
 
@@ -255,7 +245,7 @@ static void hypervisor_wait(struct hypervisor *hypervisor, int64_t until)
 static int hypervisor_may_wait(const struct hypervisor *hypervisor, const struct wait *wait,
                                struct error *err)
 {
-    int64_t now = now_ms();
+    int64_t now = monotonic_now_ms();
     bool away = hypervisor->failures != wait->failures || hypervisor->retry_at > now;
 
     if (away && (hypervisor->stopping || now >= wait->patience_end)) {
@@ -281,7 +271,7 @@ static struct connection *hypervisor_await(struct hypervisor *hypervisor, enum h
         if (hypervisor_may_wait(hypervisor, wait, err) < 0)
             return NULL;
         hypervisor_prune(hypervisor, doomed);
-        if (hypervisor_open_at(hypervisor) <= now_ms())
+        if (hypervisor_open_at(hypervisor) <= monotonic_now_ms())
             hypervisor_open(hypervisor);
         open_at = hypervisor_open_at(hypervisor);
         hypervisor_wait(hypervisor, open_at < until ? open_at : until);
@@ -297,7 +287,7 @@ int hypervisor_acquire_within(struct hypervisor *hypervisor, enum hypervisor_use
     struct connection *connection = hypervisor_pick(hypervisor, use);
 
     if (!connection) {
-        int64_t now = now_ms();
+        int64_t now = monotonic_now_ms();
         struct wait wait = { .patience_end = now + patience_ms,
                              .end = now + (patience_ms > ATTEMPT_MS ? patience_ms : ATTEMPT_MS),
                              .failures = hypervisor->failures };
@@ -352,13 +342,8 @@ void hypervisor_release(struct hypervisor *hypervisor, virConnectPtr conn)
 
 static void hypervisor_init_locks(struct hypervisor *hypervisor)
 {
-    pthread_condattr_t attributes;
-
     pthread_mutex_init(&hypervisor->mutex, NULL);
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&hypervisor->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    monotonic_cond_init(&hypervisor->changed);
 }
 
 struct hypervisor *hypervisor_new(const char *name, const char *uri, int patience_ms, struct error *err)
@@ -382,12 +367,12 @@ struct hypervisor *hypervisor_new(const char *name, const char *uri, int patienc
 void hypervisor_free(struct hypervisor *hypervisor)
 {
     struct connection *connections;
-    int64_t end = now_ms() + ATTEMPT_MS;
+    int64_t end = monotonic_now_ms() + ATTEMPT_MS;
 
     if (!hypervisor)
         return;
     pthread_mutex_lock(&hypervisor->mutex);
-    while (hypervisor->openers > 0 && now_ms() < end)
+    while (hypervisor->openers > 0 && monotonic_now_ms() < end)
         hypervisor_wait(hypervisor, end);
     connections = STEAL(&hypervisor->connections);
     pthread_mutex_unlock(&hypervisor->mutex);

@@ -7,10 +7,10 @@
 #include "job_run.h"
 
 #include <errno.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
+
+#include "monotonic.h"
 
 /* One thing done that a failure undoes. */
 struct undo {
@@ -117,30 +117,16 @@ int job_step(struct job *job, const char *step, struct error *err)
     return 0;
 }
 
-static struct timespec time_after(int64_t ms)
-{
-    struct timespec at;
-
-    clock_gettime(CLOCK_MONOTONIC, &at);
-    at.tv_sec += (time_t)(ms / 1000);
-    at.tv_nsec += (long)(ms % 1000) * 1000000;
-    if (at.tv_nsec >= 1000000000) {
-        at.tv_sec++;
-        at.tv_nsec -= 1000000000;
-    }
-    return at;
-}
-
 /* The deadline ends the wait as well: it is never slept through. */
 int job_wait(struct job *job, int ms, struct error *err)
 {
     struct job_run *run = run_of(job);
     int64_t left_ms = run->settings.request->deadline_ms - envelope_now_ms();
-    struct timespec end = time_after(left_ms > 0 && left_ms < ms ? left_ms : ms);
+    int64_t until_ms = monotonic_now_ms() + (left_ms > 0 && left_ms < ms ? left_ms : ms);
     SCOPE_LOCK(&run->lock);
 
     while (run_stop_reason(run, NULL) == 0)
-        if (pthread_cond_timedwait(&run->stopped, &run->lock, &end) == ETIMEDOUT)
+        if (monotonic_wait(&run->stopped, &run->lock, until_ms) == ETIMEDOUT)
             break;
     return run_stop_reason(run, err);
 }
@@ -219,27 +205,16 @@ void job_run_tick(struct job_run *run)
         run_tell_started(run);
 }
 
-static int run_init_wait(struct job_run *run)
-{
-    pthread_condattr_t attributes;
-
-    if (pthread_condattr_init(&attributes) != 0)
-        return -1;
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&run->stopped, &attributes);
-    pthread_condattr_destroy(&attributes);
-    return pthread_mutex_init(&run->lock, NULL) == 0 ? 0 : -1;
-}
-
 struct job_run *job_run_new(const struct job_run_settings *settings, struct error *err)
 {
     struct job_run *run = calloc(1, sizeof(*run));
 
-    if (!run || run_init_wait(run) < 0) {
-        free(run);
+    if (!run) {
         error_set_memory(err);
         return NULL;
     }
+    pthread_mutex_init(&run->lock, NULL);
+    monotonic_cond_init(&run->stopped);
     run->settings = *settings;
     run->begun_ms = envelope_now_ms();
     run->job.id = settings->request->id;

@@ -12,9 +12,9 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "cleanup.h"
+#include "monotonic.h"
 
 #define RATE_WINDOW_S      10.0
 #define RATE_KNOWN_AFTER_S 0.5
@@ -44,11 +44,8 @@ struct progress {
 
 static int64_t monotonic_ms(void *unused)
 {
-    struct timespec now;
-
     (void)unused;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
+    return monotonic_now_ms();
 }
 
 static int64_t now_ms(const struct progress *progress)
@@ -227,32 +224,18 @@ struct progress_sampler {
     int period_ms;
     pthread_t thread;
     pthread_mutex_t mutex; /* guards `stopping` */
-    pthread_cond_t wakeup; /* on CLOCK_MONOTONIC */
+    pthread_cond_t wakeup;
     bool stopping;
 };
-
-static struct timespec time_after(int ms)
-{
-    struct timespec time;
-
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    time.tv_sec += ms / 1000;
-    time.tv_nsec += ms % 1000 * 1000000L;
-    if (time.tv_nsec >= 1000000000L) {
-        time.tv_sec++;
-        time.tv_nsec -= 1000000000L;
-    }
-    return time;
-}
 
 /* Waits one period, counted from the end of the sample: a slow one must not be followed by a burst. */
 static bool sampler_wait(struct progress_sampler *sampler)
 {
-    struct timespec until = time_after(sampler->period_ms);
+    int64_t until = monotonic_now_ms() + sampler->period_ms;
     SCOPE_LOCK(&sampler->mutex);
 
     while (!sampler->stopping)
-        if (pthread_cond_timedwait(&sampler->wakeup, &sampler->mutex, &until) != 0)
+        if (monotonic_wait(&sampler->wakeup, &sampler->mutex, until) != 0)
             break;
     return !sampler->stopping;
 }
@@ -293,7 +276,6 @@ struct progress_sampler *progress_sampler_start(struct progress *progress, int p
                                                 progress_sample sample, void *opaque, struct error *err)
 {
     struct progress_sampler *sampler = calloc(1, sizeof(*sampler));
-    pthread_condattr_t attributes;
 
     if (!sampler) {
         error_set_memory(err);
@@ -303,10 +285,7 @@ struct progress_sampler *progress_sampler_start(struct progress *progress, int p
         .progress = progress, .sample = sample, .opaque = opaque, .period_ms = period_ms > 0 ? period_ms : 1
     };
     pthread_mutex_init(&sampler->mutex, NULL);
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&sampler->wakeup, &attributes);
-    pthread_condattr_destroy(&attributes);
+    monotonic_cond_init(&sampler->wakeup);
     if (sampler_spawn(sampler) != 0) {
         sampler_free(sampler);
         error_set(err, ERROR_INTERNAL, "cannot start a thread to watch the progress");
