@@ -113,7 +113,7 @@ static int disks_keep_used(struct disks *disks, const char *path, const char *po
     size_t i;
 
     json_array_foreach (disks->array, i, disk) {
-        bool same = (path && strcmp(path, job_string(disk, "path", "")) == 0) ||
+        bool same = (path && volume_path_is(path, job_string(disk, "path", ""))) ||
                     (pool && volume && strcmp(pool, job_string(disk, "pool", "")) == 0 &&
                      strcmp(volume, job_string(disk, "volume", "")) == 0);
 

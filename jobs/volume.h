@@ -72,6 +72,10 @@ enum volume_access {
 int volume_used_by(virConnectPtr conn, unsigned flags, enum volume_access access, virStorageVolPtr vol,
                    char **ret_guest, struct error *err);
 
+/* Whether two absolute paths are one place, however each is spelt ("//", "/./", "/../"). Symbolic links are unknown to us:
+ * the files are the host's. Where that misleads, it tells too often that two are the same. */
+bool volume_path_is(const char *path, const char *other);
+
 /* Does what volume.clone does: `params` is an object as the parameters of that type, `where` its own pointer
  * ("/params", "/params/disks/0"). Begins the step "clone", registers its undo, reports its progress. The result, a new
  * reference, is {"volume": volumeInfo, "method", "why"?}: `why` only where the method was left to us. */

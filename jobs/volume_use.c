@@ -5,6 +5,7 @@
 
 #include "volume_internal.h"
 
+#include <limits.h>
 #include <string.h>
 
 #include <libvirt/virterror.h>
@@ -35,6 +36,42 @@ static void cleanup_use_domains(struct use_domains *list)
     free(list->domains);
 }
 
+/* A part of a path that does not fit is left out: libvirt takes no longer ones. */
+static void path_clean(const char *path, char *ret_clean, size_t size)
+{
+    size_t length = 0, part;
+
+    for (; *path; path += part) {
+        path += strspn(path, "/");
+        part = strcspn(path, "/");
+        if (part == 2 && strncmp(path, "..", part) == 0) {
+            while (length > 0 && ret_clean[--length] != '/')
+                ;
+        } else if (part > 0 && !(part == 1 && *path == '.') && length + part + 1 < size) {
+            ret_clean[length++] = '/';
+            memcpy(ret_clean + length, path, part);
+            length += part;
+        }
+    }
+    ret_clean[length] = '\0';
+}
+
+bool volume_path_is(const char *path, const char *other)
+{
+    char clean[PATH_MAX], clean_other[PATH_MAX];
+
+    path_clean(path, clean, sizeof(clean));
+    path_clean(other, clean_other, sizeof(clean_other));
+    return *path == '/' && *other == '/' && strcmp(clean, clean_other) == 0;
+}
+
+static bool path_attribute_is(xmlNodePtr node, const char *name, const char *wanted)
+{
+    AUTO(xml_string) xmlChar *value = xmlGetNoNsProp(node, BAD_CAST name);
+
+    return value && volume_path_is((const char *)value, wanted);
+}
+
 static bool attribute_is(xmlNodePtr node, const char *name, const char *wanted)
 {
     AUTO(xml_string) xmlChar *value = xmlGetNoNsProp(node, BAD_CAST name);
@@ -46,7 +83,7 @@ static int use_matches(xmlNodePtr source, void *opaque)
 {
     const struct use *use = opaque;
 
-    return attribute_is(source, "file", use->path) || attribute_is(source, "dev", use->path) ||
+    return path_attribute_is(source, "file", use->path) || path_attribute_is(source, "dev", use->path) ||
            (attribute_is(source, "pool", use->pool) && attribute_is(source, "volume", use->volume));
 }
 
