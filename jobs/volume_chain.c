@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * Copyright (C) the virtjob authors */
 
-/* What is below an overlay. */
+/* A volume and what is below it. */
 
 #include "volume_internal.h"
 
@@ -22,15 +22,19 @@ static int chain_step(struct job *job, const char *path, const char *where, stru
                             "the volume is an overlay of '%s', which is in no active pool of the host", path);
     if (!vol)
         return volume_error(err, "looking up '%s'", path);
-    return volume_info_read(vol, info, err);
+    if (volume_info_read(vol, info, err) < 0)
+        return -1;
+    return volume_header_check(job->conn, vol, info, where, err);
 }
 
-int volume_chain_check(struct job *job, const struct volume_info *top, const char *where,
-                       uint64_t *ret_allocation, struct error *err)
+int volume_chain_check(struct job *job, virStorageVolPtr vol, const struct volume_info *top,
+                       const char *where, uint64_t *ret_allocation, struct error *err)
 {
     AUTO(string) char *path = top->backing_path ? strdup(top->backing_path) : NULL;
     uint64_t allocation = top->allocation;
 
+    if (volume_header_check(job->conn, vol, top, where, err) < 0)
+        return -1;
     for (int depth = 0; path; depth++) {
         AUTO(volume_info) struct volume_info info = { 0 };
 

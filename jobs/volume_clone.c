@@ -73,8 +73,8 @@ static int clone_find_source(struct clone *clone, struct error *err)
 
     if (volume_find(clone->job, ref, clone_at(clone, "/source"), NULL, &clone->source, err) < 0 ||
         volume_info_read(clone->source, &clone->info, err) < 0 || clone_check_format(clone, err) < 0 ||
-        volume_chain_check(clone->job, &clone->info, clone_at(clone, "/source/volume"), &clone->allocation,
-                           err) < 0)
+        volume_chain_check(clone->job, clone->source, &clone->info, clone_at(clone, "/source/volume"),
+                           &clone->allocation, err) < 0)
         return -1;
     return volume_check_writer(clone->job, clone->source, clone_at(clone, "/source/volume"), err);
 }

@@ -69,7 +69,8 @@ static int create_set_backing(struct job *job, struct create_backing *backing, s
         return error_set_at(err, ERROR_INVALID, "/params/backing", "only qcow2 can be an overlay");
     if (volume_find(job, ref, "/params/backing", NULL, &backing->vol, err) < 0 ||
         volume_info_read(backing->vol, &backing->info, err) < 0 ||
-        volume_chain_check(job, &backing->info, "/params/backing/volume", &allocation, err) < 0 ||
+        volume_chain_check(job, backing->vol, &backing->info, "/params/backing/volume", &allocation, err) <
+            0 ||
         volume_check_writer(job, backing->vol, "/params/backing/volume", err) < 0)
         return -1;
     build->spec.backing_path = backing->info.path;

@@ -68,10 +68,15 @@ int volume_build_has_room(const struct volume_build *build, uint64_t needed, str
 int volume_build_run(struct job *job, const struct volume_build *build, virStorageVolPtr *ret_vol,
                      struct error *err);
 
+/* volume_header.c: ERROR_DENIED or ERROR_UNSUPPORTED, at `where`, for a volume that refers to another file, or may,
+ * without libvirt's telling. */
+int volume_header_check(virConnectPtr conn, virStorageVolPtr vol, const struct volume_info *info,
+                        const char *where, struct error *err);
+
 /* volume_chain.c: what is below an overlay. Each must be a volume of an active pool: a file that merely claims to be
  * an overlay could otherwise name any file of the host. Adds up what they hold. */
-int volume_chain_check(struct job *job, const struct volume_info *top, const char *where,
-                       uint64_t *ret_allocation, struct error *err);
+int volume_chain_check(struct job *job, virStorageVolPtr vol, const struct volume_info *top,
+                       const char *where, uint64_t *ret_allocation, struct error *err);
 
 /* The format to write into an overlay of it, so that QEMU never has to guess one. */
 const char *volume_backing_format(const struct volume_info *info);
