@@ -29,8 +29,8 @@ struct job_run {
     struct undo *undos; /* the last one first */
     json_t *choice;
     bool unchanged;
-    bool undoing; /* safe points hold no more: an undo is not cancelled */
-    int64_t begun_ms;
+    bool undoing;     /* safe points hold no more: an undo is not cancelled */
+    int64_t begun_ms; /* monotonic */
 
     pthread_mutex_t
         lock; /* guards what follows; nothing else is locked while it is held, but what report locks */
@@ -201,7 +201,7 @@ static void run_tell_progress(void *opaque, json_t *report)
 
 void job_run_tick(struct job_run *run)
 {
-    if (envelope_now_ms() - run->begun_ms >= run->settings.quiet_ms)
+    if (monotonic_now_ms() - run->begun_ms >= run->settings.quiet_ms)
         run_tell_started(run);
 }
 
@@ -216,7 +216,7 @@ struct job_run *job_run_new(const struct job_run_settings *settings, struct erro
     pthread_mutex_init(&run->lock, NULL);
     monotonic_cond_init(&run->stopped);
     run->settings = *settings;
-    run->begun_ms = envelope_now_ms();
+    run->begun_ms = monotonic_now_ms();
     run->job.id = settings->request->id;
     run->job.host = hypervisor_name(settings->hypervisor);
     run->job.type = settings->type;
@@ -376,8 +376,8 @@ static int run_attempt(struct job_run *run, struct outcome *outcome)
 
 void job_run_execute(struct job_run *run, struct outcome *outcome)
 {
-    int64_t begun_ms = envelope_now_ms();
-    int64_t queued_ms = begun_ms - run->settings.request->received_ms;
+    int64_t begun_ms = monotonic_now_ms();
+    int64_t queued_ms = envelope_now_ms() - run->settings.request->received_ms;
 
     *outcome = (struct outcome){ .queued_ms = queued_ms > 0 ? queued_ms : 0 };
     if (run->settings.quiet_ms == 0)
@@ -387,7 +387,5 @@ void job_run_execute(struct job_run *run, struct outcome *outcome)
     run_disconnect(run);
     outcome->changed = !run->unchanged && !run_only_looks(run);
     outcome->choice = STEAL(&run->choice);
-    outcome->run_ms = envelope_now_ms() - begun_ms;
-    if (outcome->run_ms < 0)
-        outcome->run_ms = 0;
+    outcome->run_ms = monotonic_now_ms() - begun_ms;
 }
