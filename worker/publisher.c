@@ -196,6 +196,8 @@ void publisher_outcome(struct publisher *publisher, const struct request *reques
         if (request->reply_to)
             reply = outcome_copy(parcel, "", request->reply_to, event, request);
     }
+    if (request->reply_to && !reply) /* one copy alone would pass for the whole */
+        message_free(STEAL(&copy));
     parcel_send(parcel, copy, reply);
 }
 
