@@ -12,6 +12,8 @@
 
 #include <libvirt/virterror.h>
 
+#include "utf8.h"
+
 struct error_row {
     const char *name;
     bool transient;
@@ -63,33 +65,6 @@ bool error_is_transient(const struct error *err)
     return error_row(err->code)->transient;
 }
 
-/* The length of the UTF-8 character (RFC 3629) at `text`; 0: there is none. */
-static size_t utf8_length(const unsigned char *text)
-{
-    static const struct {
-        unsigned char first, last; /* of the leading byte */
-        unsigned char low, high;   /* of the one after it */
-        size_t length;
-    } rows[] = { { 0xc2, 0xdf, 0x80, 0xbf, 2 }, { 0xe0, 0xe0, 0xa0, 0xbf, 3 }, { 0xe1, 0xec, 0x80, 0xbf, 3 },
-                 { 0xed, 0xed, 0x80, 0x9f, 3 }, { 0xee, 0xef, 0x80, 0xbf, 3 }, { 0xf0, 0xf0, 0x90, 0xbf, 4 },
-                 { 0xf1, 0xf3, 0x80, 0xbf, 4 }, { 0xf4, 0xf4, 0x80, 0x8f, 4 } };
-
-    if (*text < 0x80)
-        return 1;
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        size_t length = 2;
-
-        if (*text < rows[i].first || *text > rows[i].last)
-            continue;
-        if (text[1] < rows[i].low || text[1] > rows[i].high)
-            return 0;
-        while (length < rows[i].length && (text[length] & 0xc0) == 0x80)
-            length++;
-        return length == rows[i].length ? length : 0;
-    }
-    return 0;
-}
-
 /* A character that the end of a buffer has cut, or bytes of a file name that never were UTF-8: JSON carries neither,
  * and without this an outcome would be lost for its message. */
 static void error_make_utf8(char *text)
@@ -97,7 +72,7 @@ static void error_make_utf8(char *text)
     char *out = text;
 
     for (size_t length; *text; text += length ? length : 1) {
-        length = utf8_length((const unsigned char *)text);
+        length = utf8_length(text);
         memmove(out, length ? text : "?", length ? length : 1);
         out += length ? length : 1;
     }

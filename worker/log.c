@@ -17,6 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "utf8.h"
+
 #define LINE_SIZE PIPE_BUF
 #define RESERVE   16 /* for what closes a line that was cut */
 
@@ -100,20 +102,6 @@ static void line_close(struct line *line, const char *text)
     line->length += length;
 }
 
-/* The length of the UTF-8 sequence at `text` (RFC 3629), 0 where there is none. */
-static size_t utf8_length(const unsigned char *text)
-{
-    size_t length = text[0] < 0x80 ? 1 : text[0] < 0xc2 ? 0 : text[0] < 0xe0 ? 2 : text[0] < 0xf0 ? 3 : 4;
-
-    if (text[0] > 0xf4 || (text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xed && text[1] > 0x9f) ||
-        (text[0] == 0xf0 && text[1] < 0x90) || (text[0] == 0xf4 && text[1] > 0x8f))
-        return 0;
-    for (size_t i = 1; i < length; i++)
-        if ((text[i] & 0xc0) != 0x80)
-            return 0;
-    return length;
-}
-
 /* C0, DEL, and C1, which a terminal obeys too. */
 static bool is_control(const unsigned char *text)
 {
@@ -139,7 +127,7 @@ static void line_add_escape(struct line *line, const unsigned char *text, size_t
 static void line_add_escaped(struct line *line, const char *value, bool quoted)
 {
     for (const unsigned char *at = (const unsigned char *)value; *at;) {
-        size_t length = utf8_length(at);
+        size_t length = utf8_length((const char *)at);
         if (length == 0 || is_control(at))
             line_add_escape(line, at, length);
         else if (quoted && (*at == '"' || *at == '\\'))
