@@ -64,9 +64,8 @@ bool config_uri_has_address(const char *uri);
 
 struct config_loader {
     struct config *config;
-    char **origins; /* by option, where it was set; NULL: nowhere */
-    char where
-        [512]; /* what is being read: "/etc/virtjob/virtjobd.conf:12", "VIRTJOB_BROKER_URI", "command line" */
+    char **origins;  /* by option, where it was set; NULL: nowhere */
+    char where[512]; /* what is read: "/etc/virtjob/virtjobd.conf:12", "VIRTJOB_BROKER_URI", "command line" */
     struct error *err;
     bool failed;
 

@@ -39,9 +39,8 @@ struct dispatcher {
     struct dispatcher_settings settings;
     struct lane lanes[DISPATCHER_LANES];
 
-    pthread_mutex_t
-        lock; /* guards what follows, the claims and all tasks in the table. Taken before a run's lock,
-                             never while one is held */
+    /* Guards what follows, the claims and all tasks in the table. Taken before a run's lock, never while one is held. */
+    pthread_mutex_t lock;
     pthread_cond_t quiet; /* signalled when busy has become 0 */
     struct task *tasks;   /* by id: waiting, running, or with their outcome under way */
     struct ended *ended;

@@ -29,8 +29,8 @@ struct watch {
     bool started;
     struct guests *guests;
 
-    pthread_mutex_t
-        mutex;           /* guards all below and the order of the sink's calls; no call of libvirt under it */
+    /* Guards all below and the order of the sink's calls; no call of libvirt under it. */
+    pthread_mutex_t mutex;
     pthread_cond_t wake; /* stopping, or the connection is lost */
     bool stopping;
     struct epoch *current; /* NULL: not connected */

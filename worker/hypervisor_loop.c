@@ -36,8 +36,8 @@ static void *loop_main(void *opaque)
 {
     while (atomic_load(&loop.running))
         virEventRunDefaultImpl();
-    for (int i = 0; i < DRAIN_ROUNDS;
-         i++) /* the timer fires each time: what was put off is done, nothing waits */
+    /* The timer fires each time: what was put off is done, nothing waits. */
+    for (int i = 0; i < DRAIN_ROUNDS; i++)
         virEventRunDefaultImpl();
     return opaque;
 }

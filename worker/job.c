@@ -32,8 +32,8 @@ struct job_run {
     bool undoing;     /* safe points hold no more: an undo is not cancelled */
     int64_t begun_ms; /* monotonic */
 
-    pthread_mutex_t
-        lock; /* guards what follows; nothing else is locked while it is held, but what report locks */
+    /* Guards what follows; nothing else is locked while it is held, but what report locks. */
+    pthread_mutex_t lock;
     pthread_cond_t stopped;
     bool cancelled;
     bool started_told;
