@@ -44,7 +44,7 @@ static int info_add_xml(struct job *job, virDomainPtr dom, json_t *info, struct 
 
     if (!text)
         return error_set_libvirt(err, "reading the definition of guest '%s'", virDomainGetName(dom));
-    if (!(doc = xml_parse(text, "domain", "", err)))
+    if (!(doc = xml_parse(text, "domain", NULL, err)))
         return -1;
     if (info_add_devices(info, "disks", doc, "/domain/devices/disk", guest_disk_describe, err) < 0 ||
         info_add_devices(info, "interfaces", doc, "/domain/devices/interface", guest_interface_describe,

@@ -168,7 +168,7 @@ static int host_add_capabilities(virConnectPtr conn, json_t *info, struct error 
 
     if (!text)
         return error_set_libvirt(err, "asking the host for its capabilities");
-    if (!(doc = xml_parse(text, "capabilities", "", err)))
+    if (!(doc = xml_parse(text, "capabilities", NULL, err)))
         return -1;
     arch = xml_get(doc, "/capabilities/host/cpu/arch");
     if (xml_each(doc, "/capabilities/guest", host_add_capability, rows) != 0 ||

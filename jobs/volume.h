@@ -37,7 +37,7 @@ static inline void cleanup_volume_info(struct volume_info *info)
     volume_info_done(info);
 }
 
-/* Reads the description; volume_info_done in any case. */
+/* Reads the description; volume_info_done in any case. ERROR_LIBVIRT without a code of libvirt's where it is no XML. */
 int volume_info_read(virStorageVolPtr vol, struct volume_info *info, struct error *err);
 
 /* As common.json#/$defs/volumeInfo has it: a new reference. */

@@ -22,7 +22,7 @@ static int build_find_pool_type(struct volume_build *build, struct error *err)
 
     if (!text)
         return error_set_libvirt(err, "looking at pool '%s'", build->pool_name);
-    AUTO(xml_doc) xmlDocPtr doc = xml_parse(text, "pool", "", err);
+    AUTO(xml_doc) xmlDocPtr doc = xml_parse(text, "pool", NULL, err);
     if (!doc)
         return -1;
     AUTO(string) char *type = xml_get(doc, "/pool/@type");

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include <libvirt/virterror.h>
+#include <libxml/xmlstring.h>
 
 #define LIMIT_DEFAULT 1000
 
@@ -59,7 +60,35 @@ static int volume_compare(const void *a, const void *b)
 
 static bool listing_wants(const struct listing *listing, const char *name)
 {
-    return strncmp(name, listing->prefix, strlen(listing->prefix)) == 0 && !volume_name_is_reserved(name);
+    /* A name that is no text can be neither told nor asked for. */
+    return xmlCheckUTF8((const xmlChar *)name) &&
+           strncmp(name, listing->prefix, strlen(listing->prefix)) == 0 && !volume_name_is_reserved(name);
+}
+
+/* What libvirt says of a volume may be no XML: a guest has written the header of an overlay into its disk, of something
+ * that is no text. That spoils no list; name and sizes are told. */
+static int listing_read_sizes(virStorageVolPtr vol, struct volume_info *info, struct error *err)
+{
+    virStorageVolInfo sizes;
+
+    if (virStorageVolGetInfo(vol, &sizes) < 0)
+        return volume_error(err, "looking at volume '%s'", virStorageVolGetName(vol));
+    info->name = strdup(virStorageVolGetName(vol));
+    info->capacity = sizes.capacity;
+    info->allocation = sizes.allocation;
+    return info->name ? 0 : error_set_memory(err);
+}
+
+static int listing_read(virStorageVolPtr vol, struct volume_info *info, struct error *err)
+{
+    struct error failure = ERROR_INIT;
+
+    if (volume_info_read(vol, info, &failure) == 0)
+        return 0;
+    if (failure.code == ERROR_LIBVIRT && failure.libvirt_code == 0)
+        return listing_read_sizes(vol, info, err);
+    *err = failure;
+    return -1;
 }
 
 /* A volume may be deleted under our eyes: then it is not in the list. */
@@ -68,13 +97,13 @@ static int listing_add(struct listing *listing, const char *pool, virStorageVolP
     AUTO(volume_info) struct volume_info info = { 0 };
     struct error failure = ERROR_INIT;
 
-    if (volume_info_read(vol, &info, &failure) < 0) {
+    if (listing_read(vol, &info, &failure) < 0) {
         if (failure.code == ERROR_NOT_FOUND)
             return 0;
         *err = failure;
         return -1;
     }
-    if (listing->format && strcmp(info.format, listing->format) != 0)
+    if (listing->format && (!info.format || strcmp(info.format, listing->format) != 0))
         return 0;
     if (json_array_size(listing->found) == listing->limit) {
         listing->truncated = true;

@@ -96,7 +96,7 @@ static int use_by_domain(virDomainPtr dom, enum volume_access access, struct use
         return 0;
     if (!text)
         return error_set_libvirt(err, "looking at guest '%s'", virDomainGetName(dom));
-    AUTO(xml_doc) xmlDocPtr doc = xml_parse(text, "domain", "", err);
+    AUTO(xml_doc) xmlDocPtr doc = xml_parse(text, "domain", NULL, err);
     return doc ? xml_each(doc, use_paths[access], use_matches, use) : -1;
 }
 

@@ -99,12 +99,16 @@ static int info_parse(xmlDocPtr doc, struct volume_info *info, struct error *err
 int volume_info_read(virStorageVolPtr vol, struct volume_info *info, struct error *err)
 {
     AUTO(string) char *text = virStorageVolGetXMLDesc(vol, 0);
+    struct error fault = ERROR_INIT;
 
     *info = (struct volume_info){ .mode = -1 };
     if (!text)
         return volume_error(err, "looking at volume '%s'", virStorageVolGetName(vol));
-    AUTO(xml_doc) xmlDocPtr doc = xml_parse(text, "volume", "", err);
-    return doc ? info_parse(doc, info, err) : -1;
+    AUTO(xml_doc) xmlDocPtr doc = xml_parse(text, "volume", NULL, &fault);
+    if (!doc)
+        return error_set(err, ERROR_LIBVIRT, "looking at volume '%s': %.400s", virStorageVolGetName(vol),
+                         fault.message);
+    return info_parse(doc, info, err);
 }
 
 void volume_info_done(struct volume_info *info)
@@ -127,10 +131,10 @@ static json_t *info_backing_json(const struct volume_info *info)
 
 json_t *volume_info_json(const char *pool, const struct volume_info *info, struct error *err)
 {
-    json_t *json = json_pack("{s:s, s:s, s:s, s:s*, s:s, s:I, s:I, s:o*}", "pool", pool, "volume", info->name,
-                             "path", info->path, "type", info->type, "format", info->format, "capacity",
-                             (json_int_t)info->capacity, "allocation", (json_int_t)info->allocation,
-                             "backing", info_backing_json(info));
+    json_t *json = json_pack("{s:s, s:s, s:s*, s:s*, s:s*, s:I, s:I, s:o*}", "pool", pool, "volume",
+                             info->name, "path", info->path, "type", info->type, "format", info->format,
+                             "capacity", (json_int_t)info->capacity, "allocation",
+                             (json_int_t)info->allocation, "backing", info_backing_json(info));
 
     if (json && info->physical > 0)
         json_object_set_new(json, "physical", json_integer((json_int_t)info->physical));
