@@ -10,7 +10,8 @@
 
 #include "xml.h"
 
-#define NAME_MAX_BYTES 255
+/* libvirt makes files of it, whose names have at most 255 bytes: "<name>_VARS.fd", "<name>.xml.new". */
+#define NAME_MAX_BYTES 247
 
 void guest_definition_done(struct guest_definition *definition)
 {
@@ -21,20 +22,22 @@ void guest_definition_done(struct guest_definition *definition)
     *definition = (struct guest_definition){ 0 };
 }
 
-/* As common.json#/$defs/guestName: the name becomes a file name in libvirt's folders. */
-static int definition_check_name(const char *name, struct error *err)
+/* As common.json#/$defs/guestName, which counts characters. */
+static int definition_check_name(const char *name, const char *where, struct error *err)
 {
     const unsigned char *at;
 
     if (!name || !*name)
-        return error_set_at(err, ERROR_INVALID, "/params/xml", "the domain has no name");
+        return error_set_at(err, ERROR_INVALID, where, "the domain has no name");
     if (strlen(name) > NAME_MAX_BYTES)
-        return error_set_at(err, ERROR_INVALID, "/params/xml", "the name of the domain is too long");
+        return error_set_at(err, ERROR_INVALID, where,
+                            "the name of the domain has %zu bytes, at most %d are possible", strlen(name),
+                            NAME_MAX_BYTES);
     if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
-        return error_set_at(err, ERROR_INVALID, "/params/xml", "the domain cannot be named '%s'", name);
+        return error_set_at(err, ERROR_INVALID, where, "the domain cannot be named '%s'", name);
     for (at = (const unsigned char *)name; *at; at++)
         if (*at == '/' || *at < ' ' || *at == 0x7f)
-            return error_set_at(err, ERROR_INVALID, "/params/xml",
+            return error_set_at(err, ERROR_INVALID, where,
                                 "the name of the domain has a slash or a control character");
     return 0;
 }
@@ -67,10 +70,13 @@ static int definition_read_name(struct job *job, struct guest_definition *defini
 
     definition->name_where = wished ? "/params/name" : "/params/xml";
     definition->name = wished ? strdup(wished) : xml_get(definition->doc, "/domain/name");
-    if (wished)
-        return definition->name ? definition_put(definition->doc, "name", wished, err)
-                                : error_set_memory(err);
-    return definition_check_name(definition->name, err);
+    if (wished && !definition->name)
+        return error_set_memory(err);
+    if (definition_check_name(definition->name, definition->name_where, err) < 0)
+        return -1;
+    if (wished && definition_put(definition->doc, "name", wished, err) < 0)
+        return err->code == ERROR_INVALID ? error_locate(err, definition->name_where) : -1;
+    return 0;
 }
 
 /* The canonical form of what libvirt takes for a UUID: 32 digits with hyphens and blanks anywhere. NULL: it is none. */

@@ -9,8 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <libvirt/virterror.h>
-
 #include "volume.h"
 #include "xml.h"
 
@@ -33,22 +31,10 @@ static int provision_check_source(struct job *job, const json_t *disk, size_t i,
 
 static int provision_check_target(struct job *job, const json_t *disk, size_t i, struct error *err)
 {
-    const json_t *target = json_object_get(disk, "target");
-    const char *pool_name = job_string(target, "pool", ""), *name = job_string(target, "volume", "");
-    AUTO(pool) virStoragePoolPtr pool = NULL;
-    AUTO(volume) virStorageVolPtr vol = NULL;
     char where[WHERE_SIZE];
 
-    disk_where(where, i, "/target/pool");
-    if (volume_find_pool(job, pool_name, where, &pool, err) < 0)
-        return -1;
-    disk_where(where, i, "/target/volume");
-    if ((vol = virStorageVolLookupByName(pool, name)))
-        return error_set_at(err, ERROR_CONFLICT, where, "there is a volume '%s' in pool '%s' already", name,
-                            pool_name);
-    return virGetLastErrorCode() == VIR_ERR_NO_STORAGE_VOL
-               ? 0
-               : volume_error(err, "looking up volume '%s'", name);
+    disk_where(where, i, "/target");
+    return volume_check_free(job, json_object_get(disk, "target"), where, err);
 }
 
 /* That no disk before it has the same device or target. */

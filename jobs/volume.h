@@ -51,6 +51,9 @@ int volume_find_pool(struct job *job, const char *name, const char *where, virSt
 int volume_find(struct job *job, const json_t *ref, const char *where, virStoragePoolPtr *ret_pool,
                 virStorageVolPtr *ret_vol, struct error *err);
 
+/* Whether a volume could be made by that name: its pool is active, the name free, neither reserved nor too long. */
+int volume_check_free(struct job *job, const json_t *ref, const char *where, struct error *err);
+
 /* Deletes; one that is not there is success, with *ret_gone (may be NULL) set: it had gone already. */
 int volume_delete(virStorageVolPtr vol, bool *ret_gone, struct error *err);
 

@@ -15,6 +15,9 @@
 
 #define SAMPLE_MS 250
 
+/* In UTF-8; the schema counts characters. A file name has 255 bytes, and our own record's is longer than the volume's. */
+#define NAME_MAX_BYTES 240
+
 static int build_find_pool_type(struct volume_build *build, struct error *err)
 {
     static const char *const of_files[] = { "dir", "fs", "netfs", "vstorage" };
@@ -48,6 +51,9 @@ static int build_check_name(const struct volume_build *build, struct error *err)
     char at[VOLUME_WHERE_SIZE + 8];
 
     snprintf(at, sizeof(at), "%s/volume", build->where);
+    if (strlen(build->spec.name) > NAME_MAX_BYTES)
+        return error_set_at(err, ERROR_INVALID, at, "the name has %zu bytes, at most %d are possible",
+                            strlen(build->spec.name), NAME_MAX_BYTES);
     if (volume_name_is_reserved(build->spec.name))
         return error_set_at(err, ERROR_INVALID, at, "the name '%s' is reserved for virtjob's own records",
                             build->spec.name);
@@ -72,6 +78,13 @@ int volume_build_init(struct job *job, const json_t *ref, const char *where, str
     if (build_find_pool_type(build, err) < 0)
         return -1;
     return build_check_name(build, err);
+}
+
+int volume_check_free(struct job *job, const json_t *ref, const char *where, struct error *err)
+{
+    AUTO(volume_build) struct volume_build build = { 0 };
+
+    return volume_build_init(job, ref, where, &build, err);
 }
 
 void volume_build_done(struct volume_build *build)
@@ -253,8 +266,12 @@ int volume_build_run(struct job *job, const struct volume_build *build, virStora
     AUTO(string) char *xml = volume_spec_xml(&build->spec, err);
     AUTO(volume) virStorageVolPtr vol = NULL;
     struct build_watch watch = { .job = job, .build = build };
+    char at[VOLUME_WHERE_SIZE + 8];
 
-    if (!xml || watch_start(&watch, err) < 0)
+    snprintf(at, sizeof(at), "%s/volume", build->where);
+    if (!xml)
+        return err->code == ERROR_INVALID ? error_locate(err, at) : -1;
+    if (watch_start(&watch, err) < 0)
         return -1;
     vol = build_make(build, xml);
     if (!vol)

@@ -73,6 +73,11 @@ START_TEST(impossible_names_are_refused_before_libvirt_sees_them)
                      "name", names[i]);
     }
     fixture_fail(ERROR_INVALID, "/params/guest", "guest.start", "{s:s}", "guest", longest);
+    longest[248] = '\0';
+    fixture_fail(ERROR_INVALID, "/params/name", "guest.define", "{s:s, s:s}", "xml", XML_NAMED("a"), "name",
+                 longest);
+    fixture_fail(ERROR_INVALID, "/params/name", "guest.define", "{s:s, s:s}", "xml", XML_NAMED("a"), "name",
+                 "a\xef\xbf\xbf"); /* U+FFFF, which no XML can hold */
     fixture_fail(ERROR_INVALID, "/params/xml", "guest.define", "{s:s}", "xml", XML_NAMED("a/b"));
     fixture_fail(ERROR_INVALID, "/params/xml", "guest.define", "{s:s}", "xml", XML_NAMED(".."));
     fixture_fail(ERROR_INVALID, "/params/xml", "guest.define", "{s:s}", "xml", XML_NAMED("a&#10;b"));

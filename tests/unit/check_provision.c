@@ -134,6 +134,8 @@ START_TEST(provision_looks_before_it_copies)
                       params(json_incref(d), disk("vdb", "absent", "web-b")));
     fixture_fail_with(ERROR_CONFLICT, "/params/disks/1/target/volume", "guest.provision",
                       params(json_incref(d), disk("vdb", "image", "image")));
+    fixture_fail_with(ERROR_INVALID, "/params/disks/1/target/volume", "guest.provision",
+                      params(json_incref(d), disk("vdb", "image", "b.virtjob")));
     fixture_fail_with(
         ERROR_INVALID, "/params/macs/2", "guest.provision",
         with(params(json_incref(d), NULL), "macs",

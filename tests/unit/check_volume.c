@@ -154,6 +154,11 @@ START_TEST(test_escapes_names)
 }
 END_TEST
 
+/* 81 characters of three bytes each. */
+#define NINE_EUROS "€€€€€€€€€"
+#define BYTES_243                                                                                            \
+    NINE_EUROS NINE_EUROS NINE_EUROS NINE_EUROS NINE_EUROS NINE_EUROS NINE_EUROS NINE_EUROS NINE_EUROS
+
 #define TARGET "'target': {'pool': 'default-pool', 'volume': 'new.img'}"
 
 static const struct {
@@ -181,6 +186,10 @@ static const struct {
     { "{'target': {'pool': 'default-pool', 'volume': 'there.img'}, 'capacity': 1}", ERROR_CONFLICT,
       "/params/target/volume" },
     { "{'target': {'pool': 'default-pool', 'volume': 'a.virtjob'}, 'capacity': 1}", ERROR_INVALID,
+      "/params/target/volume" },
+    { "{'target': {'pool': 'default-pool', 'volume': '" BYTES_243 "'}, 'capacity': 1}", ERROR_INVALID,
+      "/params/target/volume" },
+    { "{'target': {'pool': 'default-pool', 'volume': 'a\\uffff'}, 'capacity': 1}", ERROR_INVALID,
       "/params/target/volume" },
     { "{'target': {'pool': 'default-pool', 'volume': '../a'}, 'capacity': 1}", ERROR_INVALID,
       "/params/target/volume" },
