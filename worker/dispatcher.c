@@ -5,39 +5,24 @@
 
 #include "dispatcher.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "dispatcher_ended.h"
 #include "dispatcher_task.h"
 #include "log.h"
 #include "metrics.h"
 #include "monotonic.h"
-#include "queue.h"
+#include "thread_pool.h"
 
-/* How many ended jobs are remembered, to know a redelivery whose acknowledgement got lost with its connection. */
-#define ENDED_MAX 8192
-
-/* Ready jobs are bounded by the prefetch; after reconnects, the stale ones wait here beside the new. */
-#define READY_MAX ((size_t)1 << 20)
-
-struct ended {
-    char id[REQUEST_ID_SIZE];
-    UT_hash_handle hh; /* uthash keeps the order of insertion: the oldest comes first */
-};
-
-struct lane {
-    struct dispatcher *dispatcher;
-    enum job_lane lane;
-    struct queue *ready; /* tasks that were granted all they claim */
-    pthread_t *threads;
-    int thread_count;
-    uint64_t epoch; /* of the connection that delivers just now; 0: none. Guarded by the dispatcher's lock */
+/* The threads of one host, so that one that hangs holds up no other. */
+struct host_pools {
+    struct thread_pool *lanes[DISPATCHER_LANES];
 };
 
 struct dispatcher {
     struct dispatcher_settings settings;
-    struct lane lanes[DISPATCHER_LANES];
+    struct host_pools *pools; /* in the order of settings.hosts */
 
     /* Guards what follows, the claims and all tasks in the table. Taken before a run's lock, never while one is held. */
     pthread_mutex_t lock;
@@ -45,45 +30,12 @@ struct dispatcher {
     struct task *tasks;   /* by id: waiting, running, or with their outcome under way */
     struct ended *ended;
     struct claims *claims;
-    size_t busy; /* jobs that run or whose outcome is under way */
+    uint64_t epochs[DISPATCHER_LANES]; /* of the connection that delivers just now; 0: none */
+    size_t busy;                       /* jobs that run or whose outcome is under way */
     bool draining;
 };
 
 static const char *const lane_names[DISPATCHER_LANES] = { [JOB_QUICK] = "quick", [JOB_LONG] = "long" };
-
-static struct ended *dispatcher_find_ended(struct dispatcher *dispatcher, const char *id)
-{
-    struct ended *ended;
-
-    HASH_FIND_STR(dispatcher->ended, id, ended);
-    return ended;
-}
-
-static void dispatcher_forget(struct dispatcher *dispatcher, const char *id)
-{
-    struct ended *ended = dispatcher_find_ended(dispatcher, id);
-
-    if (!ended)
-        return;
-    HASH_DEL(dispatcher->ended, ended);
-    free(ended);
-}
-
-static void dispatcher_remember(struct dispatcher *dispatcher, const char *id)
-{
-    struct ended *ended = calloc(1, sizeof(*ended));
-
-    if (!ended)
-        return;
-    dispatcher_forget(dispatcher, id);
-    snprintf(ended->id, sizeof(ended->id), "%s", id);
-    HASH_ADD_STR(dispatcher->ended, id, ended);
-    if (HASH_COUNT(dispatcher->ended) > ENDED_MAX) {
-        struct ended *oldest = dispatcher->ended;
-        HASH_DEL(dispatcher->ended, oldest);
-        free(oldest);
-    }
-}
 
 /* With the lock held. */
 static void dispatcher_unbusy(struct dispatcher *dispatcher)
@@ -92,12 +44,12 @@ static void dispatcher_unbusy(struct dispatcher *dispatcher)
         pthread_cond_broadcast(&dispatcher->quiet);
 }
 
-/* A claims callback; with the lock held. Once the queue is closed the task stays in the table, for dispatcher_free. */
+/* A claims callback; with the lock held. Once the pool is closed the task stays in the table, for dispatcher_free. */
 static void task_ready(void *opaque)
 {
     struct task *task = opaque;
 
-    queue_offer(task->dispatcher->lanes[task->lane].ready, task, 0);
+    thread_pool_give(task->dispatcher->pools[task->host_index].lanes[task->lane], task);
 }
 
 /* Its thread and its outcome hold a task; the last one to let go frees it. */
@@ -122,7 +74,7 @@ static void task_outcome_done(void *opaque, bool safe)
     if (!task->is_refused)
         HASH_DEL(dispatcher->tasks, task);
     if (safe && task->request.id[0])
-        dispatcher_remember(dispatcher, task->request.id);
+        ended_add(&dispatcher->ended, task->request.id);
     pthread_mutex_unlock(&dispatcher->lock);
 
     for (size_t i = 0; safe && i < task->tag_count; i++)
@@ -181,7 +133,7 @@ static int dispatcher_enter(struct dispatcher *dispatcher, struct task *task, st
 
     if (granted < 0)
         return -1;
-    dispatcher_forget(dispatcher, task->request.id);
+    ended_remove(&dispatcher->ended, task->request.id);
     HASH_ADD_STR(dispatcher->tasks, request.id, task);
     metrics_add(METRIC_JOBS_WAITING, 1, lane_names[task->lane], NULL);
     if (granted)
@@ -200,8 +152,7 @@ static enum meeting dispatcher_meet(struct dispatcher *dispatcher, const struct 
 
     HASH_FIND_STR(dispatcher->tasks, task->request.id, known);
     if (!known)
-        return redelivered && dispatcher_find_ended(dispatcher, task->request.id) ? MEETING_ENDED
-                                                                                  : MEETING_NEW;
+        return redelivered && ended_has(dispatcher->ended, task->request.id) ? MEETING_ENDED : MEETING_NEW;
     if (known->lane != task->lane || !json_equal(known->request.document, task->request.document))
         return MEETING_OTHER;
     if (task_add_tag(known, task->tags[0]) < 0)
@@ -259,7 +210,7 @@ static bool dispatcher_accepts(struct dispatcher *dispatcher, enum job_lane lane
 {
     SCOPE_LOCK(&dispatcher->lock);
 
-    dispatcher->lanes[lane].epoch = delivery->tag.epoch;
+    dispatcher->epochs[lane] = delivery->tag.epoch;
     return !dispatcher->draining;
 }
 
@@ -280,7 +231,7 @@ void dispatcher_closed(struct dispatcher *dispatcher, enum job_lane lane)
 {
     SCOPE_LOCK(&dispatcher->lock);
 
-    dispatcher->lanes[lane].epoch = 0;
+    dispatcher->epochs[lane] = 0;
 }
 
 static void task_report(void *opaque, const char *state, json_t *data)
@@ -297,7 +248,7 @@ static bool task_begin(struct task *task)
     SCOPE_LOCK(&dispatcher->lock);
 
     metrics_add(METRIC_JOBS_WAITING, -1, lane_names[task->lane], NULL);
-    if (!dispatcher->draining && task_has_epoch(task, dispatcher->lanes[task->lane].epoch)) {
+    if (!dispatcher->draining && task_has_epoch(task, dispatcher->epochs[task->lane])) {
         task->holders = 2;
         dispatcher->busy++;
         return true;
@@ -367,49 +318,44 @@ static void task_run(struct task *task)
     task_end(task);
 }
 
-static void *lane_thread(void *opaque)
+static void task_work(void *item)
 {
-    struct lane *lane = opaque;
-    struct task *task;
+    struct task *task = item;
 
-    while ((task = queue_pop(lane->ready)))
-        if (task_begin(task))
-            task_run(task);
-    return NULL;
+    if (task_begin(task))
+        task_run(task);
 }
 
-static int lane_start(struct dispatcher *dispatcher, enum job_lane which, struct error *err)
+static int dispatcher_start_pools(struct dispatcher *dispatcher, struct error *err)
 {
-    struct lane *lane = &dispatcher->lanes[which];
-    int count = dispatcher->settings.threads[which];
+    const struct dispatcher_settings *settings = &dispatcher->settings;
 
-    lane->dispatcher = dispatcher;
-    lane->lane = which;
-    lane->ready = queue_new(READY_MAX, err);
-    if (!lane->ready)
-        return -1;
-    lane->threads = calloc((size_t)count, sizeof(*lane->threads));
-    if (!lane->threads)
+    dispatcher->pools = calloc(settings->host_count, sizeof(*dispatcher->pools));
+    if (!dispatcher->pools)
         return error_set_memory(err);
-    for (; lane->thread_count < count; lane->thread_count++) {
-        pthread_t *thread = &lane->threads[lane->thread_count];
-        int failed = pthread_create(thread, NULL, lane_thread, lane);
-        if (failed)
-            return error_set(err, ERROR_INTERNAL, "starting a thread: %s", strerror(failed));
-        pthread_setname_np(*thread, lane_names[which]);
-    }
+    for (size_t host = 0; host < settings->host_count; host++)
+        for (int lane = 0; lane < DISPATCHER_LANES; lane++) {
+            struct thread_pool **pool = &dispatcher->pools[host].lanes[lane];
+            *pool = thread_pool_new(lane_names[lane], settings->threads[lane], task_work, err);
+            if (!*pool)
+                return -1;
+        }
     return 0;
 }
 
-static void lane_stop(struct lane *lane)
+/* All are closed before the first is waited for: the end of a job may give another pool its next one. */
+static void dispatcher_stop_pools(struct dispatcher *dispatcher)
 {
-    if (lane->ready)
-        queue_close(lane->ready);
-    for (int i = 0; i < lane->thread_count; i++)
-        pthread_join(lane->threads[i], NULL);
-    free(lane->threads);
-    if (lane->ready)
-        queue_free(lane->ready, NULL);
+    size_t hosts = dispatcher->pools ? dispatcher->settings.host_count : 0;
+
+    for (size_t host = 0; host < hosts; host++)
+        for (int lane = 0; lane < DISPATCHER_LANES; lane++)
+            if (dispatcher->pools[host].lanes[lane])
+                thread_pool_close(dispatcher->pools[host].lanes[lane]);
+    for (size_t host = 0; host < hosts; host++)
+        for (int lane = 0; lane < DISPATCHER_LANES; lane++)
+            thread_pool_free(dispatcher->pools[host].lanes[lane]);
+    free(dispatcher->pools);
 }
 
 static int dispatcher_init(struct dispatcher *dispatcher, struct error *err)
@@ -419,10 +365,7 @@ static int dispatcher_init(struct dispatcher *dispatcher, struct error *err)
     dispatcher->claims = claims_new(err);
     if (!dispatcher->claims)
         return -1;
-    for (int lane = 0; lane < DISPATCHER_LANES; lane++)
-        if (lane_start(dispatcher, lane, err) < 0)
-            return -1;
-    return 0;
+    return dispatcher_start_pools(dispatcher, err);
 }
 
 struct dispatcher *dispatcher_new(const struct dispatcher_settings *settings, struct error *err)
@@ -473,25 +416,20 @@ static void task_let_lie(void *opaque)
 static void dispatcher_forget_all(struct dispatcher *dispatcher)
 {
     struct task *task, *next_task;
-    struct ended *ended, *next_ended;
 
     HASH_ITER (hh, dispatcher->tasks, task, next_task) {
         HASH_DEL(dispatcher->tasks, task);
         claims_leave(dispatcher->claims, task->ticket, task_let_lie);
         task_free(task);
     }
-    HASH_ITER (hh, dispatcher->ended, ended, next_ended) {
-        HASH_DEL(dispatcher->ended, ended);
-        free(ended);
-    }
+    ended_free_all(&dispatcher->ended);
 }
 
 void dispatcher_free(struct dispatcher *dispatcher)
 {
     if (!dispatcher)
         return;
-    for (int lane = 0; lane < DISPATCHER_LANES; lane++)
-        lane_stop(&dispatcher->lanes[lane]);
+    dispatcher_stop_pools(dispatcher);
     dispatcher_forget_all(dispatcher);
     if (dispatcher->claims)
         claims_free(dispatcher->claims);

@@ -26,7 +26,7 @@ struct dispatcher_settings {
     struct hypervisor *const *hosts;
     size_t host_count;
     struct publisher *publisher;
-    int threads[DISPATCHER_LANES];
+    int threads[DISPATCHER_LANES]; /* of each host */
     int progress_interval_ms;
     /* Acknowledges a delivery of the lane: as link_settle with LINK_ACK. Any thread. */
     void (*acknowledge)(void *opaque, enum job_lane lane, struct delivery_tag tag);

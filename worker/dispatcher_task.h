@@ -18,6 +18,7 @@ struct task {
     enum job_lane lane;
     struct request request;
     const struct job_type *type;  /* NULL where the job was refused before that was known */
+    size_t host_index;            /* of `host` among those of the dispatcher */
     struct hypervisor *host;      /* likewise */
     struct claims_ticket *ticket; /* likewise */
     struct delivery_tag *tags;    /* all deliveries of this job that are still to be acknowledged */

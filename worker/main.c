@@ -269,19 +269,19 @@ static int worker_make_hosts(struct worker *worker, struct error *err)
     return 0;
 }
 
-/* Every delivery in hand of the long lane has a thread: its prefetch is the number of slots, for each queue. */
+/* Every delivery in hand of the long lane has a thread: the prefetch of a host's queue is the number of its slots, and so
+ * is that of the queue for any host, whose jobs may all fall to one. */
 static int worker_make_dispatcher(struct worker *worker, struct error *err)
 {
     const struct config *config = worker->config;
-    const int queues = (int)config->host_count + (config->worker.any ? 1 : 0);
+    const int long_threads = config->worker.long_slots * (config->worker.any ? 2 : 1);
     const struct dispatcher_settings settings = {
         .types = job_tables,
         .rules = worker->rules,
         .hosts = worker->hosts,
         .host_count = worker->host_count,
         .publisher = worker->publisher,
-        .threads = { [JOB_QUICK] = config->worker.quick_slots,
-                     [JOB_LONG] = config->worker.long_slots * queues },
+        .threads = { [JOB_QUICK] = config->worker.quick_slots, [JOB_LONG] = long_threads },
         .progress_interval_ms = config->limits.progress_interval_ms,
         .acknowledge = worker_acknowledge,
         .guest_alias = worker_guest_alias,
