@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * Copyright (C) the virtjob authors */
 
-/* A short list of connections to one host, each with its number of calls at work. An idle connection serves any use;
- * while it works it is for one. Opening is for a thread of its own, because virConnectOpen on a host that accepts and
+/* A short list of connections to one host, each at work for one caller or idle. Opening is for a thread of its own, because virConnectOpen on a host that accepts and
  * then says nothing never returns. */
 
 #include "hypervisor.h"
@@ -26,20 +25,12 @@
 #define ATTEMPT_MS           2000 /* what even an impatient caller grants the open that it has asked for */
 #define STUCK_MS             10000
 #define STUCK_MAX            16
-#define IDLE_MAX             4 /* kept open; one, at least, keeps the state of libvirt's test driver */
-
-/* Of the five calls that libvirtd serves at once for a client, one is left for what libvirt sends of itself. */
-static const int use_limit[] = {
-    [HYPERVISOR_QUICK] = 4,
-    [HYPERVISOR_LONG] = 3,
-    [HYPERVISOR_QUERY] = 4,
-    [HYPERVISOR_EVENTS] = 1,
-};
+#define IDLE_MAX             16 /* kept open; one, at least, keeps the state of libvirt's test driver */
 
 struct connection {
     virConnectPtr conn;
-    enum hypervisor_use use; /* means nothing while there are no users */
-    int users;
+    enum hypervisor_use use; /* means nothing while it is idle */
+    bool busy;
     struct connection *next;
 };
 
@@ -105,11 +96,6 @@ static struct connection *connection_open(const struct hypervisor *hypervisor, s
     return connection;
 }
 
-static bool connection_has_room(const struct connection *connection, enum hypervisor_use use)
-{
-    return connection->users == 0 || (connection->use == use && connection->users < use_limit[use]);
-}
-
 /* Holding the mutex: takes the connection at `slot` out of the list and puts it on `doomed`. */
 static void hypervisor_doom(struct connection **slot, struct connection **doomed)
 {
@@ -120,26 +106,21 @@ static void hypervisor_doom(struct connection **slot, struct connection **doomed
     *doomed = connection;
 }
 
-/* Holding the mutex. One at work for the same use first: the fewer connections, the better for the host. */
-static struct connection *hypervisor_pick(const struct hypervisor *hypervisor, enum hypervisor_use use)
+/* Holding the mutex. */
+static struct connection *hypervisor_pick(const struct hypervisor *hypervisor)
 {
-    struct connection *idle = NULL;
+    struct connection *connection = hypervisor->connections;
 
-    for (struct connection *connection = hypervisor->connections; connection; connection = connection->next) {
-        if (!connection_has_room(connection, use) || !hypervisor_is_alive(connection->conn))
-            continue;
-        if (connection->users > 0)
-            return connection;
-        idle = connection;
-    }
-    return idle;
+    while (connection && (connection->busy || !hypervisor_is_alive(connection->conn)))
+        connection = connection->next;
+    return connection;
 }
 
 /* Holding the mutex: what has died with nobody on it. */
 static void hypervisor_prune(struct hypervisor *hypervisor, struct connection **doomed)
 {
     for (struct connection **slot = &hypervisor->connections; *slot;) {
-        if ((*slot)->users == 0 && !hypervisor_is_alive((*slot)->conn))
+        if (!(*slot)->busy && !hypervisor_is_alive((*slot)->conn))
             hypervisor_doom(slot, doomed);
         else
             slot = &(*slot)->next;
@@ -258,12 +239,11 @@ static int hypervisor_may_wait(const struct hypervisor *hypervisor, const struct
 }
 
 /* Holding the mutex: NULL where there is nothing more to wait for. */
-static struct connection *hypervisor_await(struct hypervisor *hypervisor, enum hypervisor_use use,
-                                           const struct wait *wait, struct connection **doomed,
-                                           struct error *err)
+static struct connection *hypervisor_await(struct hypervisor *hypervisor, const struct wait *wait,
+                                           struct connection **doomed, struct error *err)
 {
     for (;;) {
-        struct connection *connection = hypervisor_pick(hypervisor, use);
+        struct connection *connection = hypervisor_pick(hypervisor);
         int64_t open_at, until = wait->end;
 
         if (connection)
@@ -284,7 +264,7 @@ int hypervisor_acquire_within(struct hypervisor *hypervisor, enum hypervisor_use
     AUTO(connections) struct connection *doomed = NULL; /* closed after the mutex is given up */
     SCOPE_LOCK(&hypervisor->mutex);
     struct error failure = ERROR_INIT;
-    struct connection *connection = hypervisor_pick(hypervisor, use);
+    struct connection *connection = hypervisor_pick(hypervisor);
 
     if (!connection) {
         int64_t now = monotonic_now_ms();
@@ -292,7 +272,7 @@ int hypervisor_acquire_within(struct hypervisor *hypervisor, enum hypervisor_use
                              .end = now + (patience_ms > ATTEMPT_MS ? patience_ms : ATTEMPT_MS),
                              .failures = hypervisor->failures };
 
-        connection = hypervisor_await(hypervisor, use, &wait, &doomed, &failure);
+        connection = hypervisor_await(hypervisor, &wait, &doomed, &failure);
     }
     if (!connection) {
         if (err)
@@ -300,7 +280,7 @@ int hypervisor_acquire_within(struct hypervisor *hypervisor, enum hypervisor_use
         return -1;
     }
     connection->use = use;
-    connection->users++;
+    connection->busy = true;
     *ret_conn = connection->conn;
     return 0;
 }
@@ -317,7 +297,7 @@ static bool hypervisor_is_surplus(const struct hypervisor *hypervisor, const str
     int count = 0;
 
     for (const struct connection *other = hypervisor->connections; other; other = other->next)
-        count += other->users == 0;
+        count += !other->busy;
     return count > IDLE_MAX || idle->use == HYPERVISOR_EVENTS || !hypervisor_is_alive(idle->conn);
 }
 
@@ -331,8 +311,8 @@ void hypervisor_release(struct hypervisor *hypervisor, virConnectPtr conn)
         slot = &(*slot)->next;
     if (!conn || !*slot)
         return;
-    (*slot)->users--;
-    if ((*slot)->users == 0 && hypervisor_is_surplus(hypervisor, *slot))
+    (*slot)->busy = false;
+    if (hypervisor_is_surplus(hypervisor, *slot))
         hypervisor_doom(slot, &doomed);
     if (hypervisor->waiting > 0)
         pthread_cond_broadcast(&hypervisor->changed);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * Copyright (C) the virtjob authors */
 
-/* The connections to one host. libvirt serves five calls of a client at once and stops answering keepalives when a
- * sixth waits, so every connection carries a bounded number of calls, and long calls never share one with queries. */
+/* The connections to one host, each for one caller at a time. A connection of libvirt's may carry several calls, but
+ * while one blocks, the client library now and then (9.0) does not wake up to send the next, which then waits for the
+ * next keepalive, seconds later; and of more than five calls at once the daemon lets even keepalives wait. */
 
 #ifndef VIRTJOB_HYPERVISOR_H
 #define VIRTJOB_HYPERVISOR_H
@@ -16,10 +17,10 @@
 struct hypervisor;
 
 enum hypervisor_use {
-    HYPERVISOR_QUICK,  /* calls that return soon: at most four at once on a connection */
-    HYPERVISOR_LONG,   /* calls that may take hours: at most three */
-    HYPERVISOR_QUERY,  /* looking on while a long call runs, and aborting it: at most four */
-    HYPERVISOR_EVENTS, /* carries callbacks: one, alone */
+    HYPERVISOR_QUICK,  /* calls that return soon */
+    HYPERVISOR_LONG,   /* calls that may take hours */
+    HYPERVISOR_QUERY,  /* looking on while a long call runs, and aborting it */
+    HYPERVISOR_EVENTS, /* carries callbacks: nobody gets it afterwards */
 };
 
 /* libvirt's own event loop on a thread of its own; before the first hypervisor_new, once a process. From then on
