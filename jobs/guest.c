@@ -123,7 +123,13 @@ int guest_describe(virDomainPtr dom, json_t **ret_guest, struct error *err)
 
 /* Shutdown and provision wait and copy; the rest is done in about a second. */
 const struct job_type guest_types[] = {
-    { "guest.define", JOB_QUICK, guest_define, { { JOB_GUEST, true, "/name" } } },
+    { "guest.define",
+      JOB_QUICK,
+      guest_define,
+      { { JOB_GUEST, true, "/name" },
+        { JOB_GUEST, true, "/uuid" },
+        { JOB_DOMAIN_XML, true, "/xml" },
+        { JOB_NEW_GUEST, true, "/xml" } } },
     { "guest.start", JOB_QUICK, guest_start, { { JOB_GUEST, true, "/guest" } } },
     { "guest.shutdown", JOB_LONG, guest_shutdown, { { JOB_GUEST, true, "/guest" } } },
     { "guest.destroy", JOB_QUICK, guest_destroy, { { JOB_GUEST, true, "/guest" } } },
@@ -134,6 +140,8 @@ const struct job_type guest_types[] = {
       JOB_LONG,
       guest_provision,
       { { JOB_GUEST, true, "/name" },
+        { JOB_GUEST, true, "/uuid" },
+        { JOB_NEW_GUEST, true, "/xml" },
         { JOB_VOLUME, false, "/disks/*/source" },
         { JOB_VOLUME, true, "/disks/*/target" } } },
     { 0 },

@@ -11,6 +11,8 @@
 
 #include <uuid/uuid.h>
 
+#include "xml.h"
+
 static int task_find_type(struct task *task, const struct dispatcher_settings *settings, struct error *err)
 {
     task->type = job_type_find(settings->types, task->request.type);
@@ -26,10 +28,12 @@ static int task_find_host(struct task *task, const struct dispatcher_settings *s
 
     for (size_t i = 0; i < settings->host_count; i++) {
         struct hypervisor *host = settings->hosts[i];
-        if (!any && strcmp(hypervisor_name(host), task->request.host) == 0)
+        bool better = any ? !task->host || hypervisor_load(host) < hypervisor_load(task->host)
+                          : strcmp(hypervisor_name(host), task->request.host) == 0;
+        if (better) {
             task->host = host;
-        if (any && (!task->host || hypervisor_load(host) < hypervisor_load(task->host)))
-            task->host = host;
+            task->host_index = i;
+        }
     }
     if (task->host) {
         hypervisor_assign(task->host, 1);
@@ -72,6 +76,26 @@ static int claim_guest(const struct claiming *claiming, const char *guest, struc
     return claim_add(claiming, "guest", other, err);
 }
 
+static int claim_guest_at(const struct claiming *claiming, xmlDocPtr doc, const char *xpath,
+                          struct error *err)
+{
+    AUTO(string) char *guest = xml_get(doc, xpath);
+
+    return guest ? claim_guest(claiming, guest, err) : 0;
+}
+
+/* What is wrong with it the handler will say. */
+static int claim_domain_xml(const struct claiming *claiming, const char *text, struct error *err)
+{
+    AUTO(xml_doc) xmlDocPtr doc = xml_parse(text, "domain", NULL, NULL);
+
+    if (!doc)
+        return 0;
+    if (claim_guest_at(claiming, doc, "/domain/name", err) < 0)
+        return -1;
+    return claim_guest_at(claiming, doc, "/domain/uuid", err);
+}
+
 static int claim_volume(const struct claiming *claiming, const json_t *volume, struct error *err)
 {
     char name[768];
@@ -85,6 +109,10 @@ static int claim_value(const struct claiming *claiming, const json_t *value, str
     switch (claiming->claim->resource) {
     case JOB_GUEST:
         return json_is_string(value) ? claim_guest(claiming, json_string_value(value), err) : 0;
+    case JOB_NEW_GUEST:
+        return claim_guest(claiming, claiming->task->request.id, err);
+    case JOB_DOMAIN_XML:
+        return json_is_string(value) ? claim_domain_xml(claiming, json_string_value(value), err) : 0;
     case JOB_VOLUME:
         return json_is_object(value) ? claim_volume(claiming, value, err) : 0;
     case JOB_POOL:

@@ -32,12 +32,13 @@ enum job_lane {
     JOB_LONG,  /* copies, waits */
 };
 
-enum job_resource { JOB_NOTHING, JOB_GUEST, JOB_VOLUME, JOB_POOL };
+enum job_resource { JOB_NOTHING, JOB_GUEST, JOB_NEW_GUEST, JOB_DOMAIN_XML, JOB_VOLUME, JOB_POOL };
 
 /* What the job must have for itself (write) or share (read) while it runs. `pointer` is a JSON pointer into the
  * parameters, where `*` stands for every element of an array: "/disks/<*>/volume"; "" is the parameters
- * themselves. A guest is a string (name or UUID), a volume an object with pool and volume, a pool a string. What is
- * absent claims nothing. A row that only looks claims nothing, so that looking never waits. */
+ * themselves. A guest is a string (name or UUID), a volume an object with pool and volume, a pool a string. A domain XML
+ * claims the guest that it names and its UUID; a new guest is one whose UUID may be the job's id. What is absent claims
+ * nothing. A row that only looks claims nothing, so that looking never waits. */
 struct job_claim {
     enum job_resource resource;
     bool write;

@@ -3,10 +3,13 @@
 
 """What the tests of the spine share: a libvirtd whose copies wait until they are let go, and looks at the queues."""
 
+import contextlib
 import json
 import pathlib
 import shutil
+import socket
 import subprocess
+import urllib.request
 
 import lab
 from servers import folder, wait_for
@@ -31,6 +34,14 @@ class HeldLibvirtd(lab.Libvirtd):
         holder = (pathlib.Path(self.env["LIBVIRTD_DIR"]) / "node1/holder.pid").read_text().strip()
         subprocess.run(["nsenter", "--target", holder, "--mount", "mount", "--bind", script, shutil.which("qemu-img")],
                        check=True, stdin=subprocess.DEVNULL)
+
+    @contextlib.contextmanager
+    def held(self):
+        self.hold()
+        try:
+            yield
+        finally:
+            self.let_go()
 
     def hold(self):
         self.gate.touch()
@@ -87,3 +98,20 @@ def messages(requester, name):
 def wait_empty(requester, *names, timeout=30):
     for name in names:
         wait_for(f"nothing left in {name}", lambda: messages(requester, name) == 0, timeout)
+
+
+def free_address():
+    """An address of the loopback interface that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return "127.0.0.1:%d" % probe.getsockname()[1]
+
+
+def metric(address, series):
+    """The value of one series, as `name{label="value"}`, of a worker's metrics; 0 where it has none yet."""
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=10 * lab.SCALE) as reply:
+        for line in reply.read().decode().splitlines():
+            name, _space, value = line.rpartition(" ")
+            if name == series:
+                return float(value)
+    return 0
