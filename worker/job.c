@@ -12,6 +12,8 @@
 
 #include "monotonic.h"
 
+#define UNDO_ATTEMPTS 3
+
 /* One thing done that a failure undoes. */
 struct undo {
     char step[64];
@@ -302,6 +304,18 @@ static int run_reconnect(struct job_run *run, struct error *err)
     return run_connect(run, err);
 }
 
+/* When a daemon restarts, the next connection may be one that breaks as well. An undo may be tried again: where there is
+ * nothing to undo it succeeds. */
+static void run_undo(struct job_run *run, const struct undo *undo, struct error *err)
+{
+    for (int attempt = 0; attempt < UNDO_ATTEMPTS; attempt++) {
+        *err = ERROR_INIT;
+        if (run_reconnect(run, err) < 0 || undo->function(&run->job, undo->state, err) == 0 ||
+            err->code != ERROR_CONNECTION_LOST)
+            return;
+    }
+}
+
 static void run_rollback(struct job_run *run, struct outcome *outcome)
 {
     run->undoing = true;
@@ -310,8 +324,7 @@ static void run_rollback(struct job_run *run, struct outcome *outcome)
 
         if (!outcome->rollback)
             outcome->rollback = json_array();
-        if (run_reconnect(run, &err) == 0)
-            undo->function(&run->job, undo->state, &err);
+        run_undo(run, undo, &err);
         json_array_append_new(outcome->rollback, undo_report(undo, &err));
         run->undos = undo->below;
         undo_free(undo);
