@@ -43,6 +43,8 @@ static enum error_code error_refine(const struct error *err)
         return err->code;
     if (storage && strstr(said, "already in use"))
         return ERROR_CONFLICT;
+    if (strstr(said, "Is another process using the image")) /* QEMU's lock on it */
+        return ERROR_BUSY;
     if (strstr(said, "No space left on device") || strstr(said, "Disk quota exceeded"))
         return ERROR_NO_SPACE;
     return err->code;

@@ -311,12 +311,14 @@ static int clone_check_cancelled(struct clone *clone, struct error *err)
     return -1;
 }
 
-/* Of all that was asked for, the size alone can be found wrong as late as here. */
+/* Of all that was asked for, the size alone can be found wrong as late as here; and what is locked is the source. */
 static int clone_make(struct clone *clone, virStorageVolPtr *ret_vol, struct error *err)
 {
     if (clone_by_method(clone, ret_vol, err) == 0 && clone_check_cancelled(clone, err) == 0 &&
         clone_grow(clone, *ret_vol, err) == 0)
         return 0;
+    if (err->code == ERROR_BUSY)
+        return error_locate(err, clone_at(clone, "/source/volume"));
     return err->code == ERROR_INVALID ? error_locate(err, clone_at(clone, "/capacity")) : -1;
 }
 
