@@ -61,6 +61,7 @@ int guest_template_point(xmlNodePtr disk, virStorageVolPtr volume, const char *f
     template_remove_children(disk, "source");
     template_remove_children(disk, "backingStore");
     template_remove_children(disk, "mirror");
+    template_remove_children(disk, "auth"); /* for a server that is not asked any more */
     driver = xml_child(disk, "driver", err);
     if (!driver || xml_set_attribute(driver, "type", format, err) < 0)
         return -1;
