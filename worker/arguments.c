@@ -17,7 +17,7 @@
 
 static void usage(FILE *to)
 {
-    fputs("Usage: virtjobd [--config FILE] [--broker URI] [--host NAME=URI]... [--set SECTION.KEY=VALUE]...\n"
+    fputs("Usage: virtjobd [--config FILE] [--broker URI] [--host NAME=URI]... [--set SECTION.KEY=VALUE]... [--check]\n"
           "\n"
           "Takes jobs from RabbitMQ, runs them against libvirt, publishes one outcome for each.\n"
           "\n"
@@ -26,12 +26,13 @@ static void usage(FILE *to)
           "  -H, --host NAME=URI          a host and its libvirt connection, as node1=qemu:///system\n"
           "  -s, --set SECTION.KEY=VALUE  any option of virtjobd.conf(5)\n"
           "      --check                  reads the configuration, says what is wrong with it, and ends\n"
-          "      --version, --help\n"
+          "      --version                prints the version, and ends\n"
+          "  -h, --help                   prints this, and ends\n"
           "\n"
           "Example:\n"
           "  virtjobd --broker amqp://guest:guest@localhost/ --host node1=qemu:///system\n"
           "\n"
-          "Exit status: 0 ended by a signal; 1 could not start; 2 wrong usage or configuration.\n",
+          "Exit status: 0 ended by a signal, or nothing to say against the configuration; 1 could not start; 2 wrong usage or configuration.\n",
           to);
 }
 
@@ -110,5 +111,5 @@ void arguments_done(struct arguments *arguments)
 {
     for (size_t i = 0; i < arguments->set_count; i++)
         free(arguments->sets[i]);
-    *arguments = (struct arguments){ 0 };
+    arguments->set_count = 0;
 }
