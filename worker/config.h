@@ -43,7 +43,7 @@ struct config {
     struct config_broker broker;
     struct {
         char *name;          /* in outcomes and worker events; default: the host name */
-        int quick_slots;     /* threads of the quick lane; 8 */
+        int quick_slots;     /* threads of the quick lane for each host; 8 */
         int quick_prefetch;  /* deliveries in hand in the quick lane, for each queue; 256 */
         int long_slots;      /* threads of the long lane for each host, and its prefetch; 4 */
         bool any;            /* also takes jobs for "any" host; true */

@@ -175,7 +175,7 @@ static const struct option_row table[] = {
 
     { { "worker", "name", NULL, "The worker's name in outcomes and events; the host name where unset" },
       TEXT(worker.name, config_complaint_worker) },
-    { { "worker", "quick_slots", "8", "Quick jobs at a time" },
+    { { "worker", "quick_slots", "8", "Quick jobs at a time, for each host" },
       NUMBER(OPTION_NUMBER, worker.quick_slots, 1, 1024) },
     { { "worker", "quick_prefetch", "256", "Quick jobs in hand, for each queue" },
       NUMBER(OPTION_NUMBER, worker.quick_prefetch, 1, 65535) },
