@@ -20,7 +20,7 @@ endfunction()
 
 # schemas_embed(TARGET): a library that holds every file of schemas/ (worker/schemas.h). The AsyncAPI document is
 # completed on the way: for each schemas/<area>.<verb>.json, its message is listed where the marker stands, so that a
-# new job type needs no second entry.
+# new job type needs no second entry. VIRTJOB_SCHEMAS becomes the list of the files as they are published.
 function(schemas_embed target)
   set(out ${CMAKE_BINARY_DIR}/schemas)
   file(MAKE_DIRECTORY ${out})
@@ -62,4 +62,6 @@ function(schemas_embed target)
   add_library(${target} STATIC ${CMAKE_SOURCE_DIR}/worker/schemas.c ${out}/embedded.S)
   target_include_directories(${target} PUBLIC ${CMAKE_SOURCE_DIR}/worker PRIVATE ${out})
   target_link_libraries(${target} PUBLIC data)
+  list(FILTER inputs INCLUDE REGEX "\\.(json|yaml)$")
+  set(VIRTJOB_SCHEMAS ${inputs} PARENT_SCOPE)
 endfunction()
