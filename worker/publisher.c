@@ -135,6 +135,14 @@ static void parcel_settled(void *opaque, const struct message *message, enum mes
         parcel_bury(parcel, message);
 }
 
+/* RabbitMQ delivers to a direct reply-to and returns the message all the same: there is no queue behind it. */
+static bool is_direct_reply(const char *exchange, const char *key)
+{
+    static const char direct[] = "amq.rabbitmq.reply-to";
+
+    return exchange[0] == '\0' && strncmp(key, direct, sizeof(direct) - 1) == 0;
+}
+
 static struct message *outcome_copy(struct parcel *parcel, const char *exchange, const char *key,
                                     const json_t *event, const struct request *request)
 {
@@ -143,7 +151,7 @@ static struct message *outcome_copy(struct parcel *parcel, const char *exchange,
     if (!message)
         return NULL;
     message->kind = "outcome";
-    message->mandatory = true;
+    message->mandatory = !is_direct_reply(exchange, key);
     message->settled = parcel_settled;
     message->opaque = parcel;
     return message;
