@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * Copyright (C) the virtjob authors */
 
-/* A short list of connections to one host, each at work for one caller or idle. Opening is for a thread of its own, because virConnectOpen on a host that accepts and
- * then says nothing never returns. */
+/* A short list of connections to one host, each at work for one caller or idle. Opening is for a thread of its own,
+ * because virConnectOpen on a host that accepts and then says nothing never returns. */
 
 #include "hypervisor.h"
 
