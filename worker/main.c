@@ -347,6 +347,22 @@ static bool worker_has_opened(struct worker *worker)
     return true;
 }
 
+/* What the links and the running jobs want about once a second. */
+static void worker_tick(struct worker *worker)
+{
+    for (int i = 0; i < LINK_COUNT; i++)
+        link_watch(worker->links[i]);
+    dispatcher_tick(worker->dispatcher);
+}
+
+static void signal_take(int signal_fd)
+{
+    struct signalfd_siginfo taken;
+
+    if (read(signal_fd, &taken, sizeof(taken)) == sizeof(taken))
+        log_info("main", "stopping", "signal", taken.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM", NULL);
+}
+
 /* Until a signal says so. */
 static void worker_serve(struct worker *worker, int signal_fd)
 {
@@ -361,10 +377,9 @@ static void worker_serve(struct worker *worker, int signal_fd)
         } else if (ready && (fds[1].revents & POLLIN)) {
             worker_has_opened(worker);
         }
-        for (int i = 0; i < LINK_COUNT; i++)
-            link_watch(worker->links[i]);
-        dispatcher_tick(worker->dispatcher);
+        worker_tick(worker);
     }
+    signal_take(signal_fd);
 }
 
 static void stop_at_once(int signal_number)
@@ -382,15 +397,29 @@ static void worker_stop_telling(struct worker *worker)
         link_stop(worker->links[LINK_PUBLISH], PUBLISH_DRAIN_MS);
 }
 
+/* Waits for what runs, as long as it may or until a second signal. False: something still runs. */
+static bool worker_drain(struct worker *worker, int signal_fd)
+{
+    struct pollfd again = { .fd = signal_fd, .events = POLLIN };
+    int left_ms = worker->config->worker.drain_timeout_s * 1000;
+
+    while (dispatcher_drain(worker->dispatcher, left_ms < 1000 ? left_ms : 1000) < 0) {
+        left_ms -= 1000;
+        if (left_ms <= 0 || poll(&again, 1, 0) > 0)
+            return false;
+        worker_tick(worker);
+    }
+    return true;
+}
+
 /* Takes nothing more, lets what runs end, gives the rest back to the broker. False: something still runs. */
-static bool worker_stop(struct worker *worker)
+static bool worker_stop(struct worker *worker, int signal_fd)
 {
     bool drained;
 
-    log_info("main", "stopping", NULL);
     link_pause(worker->links[LINK_QUICK]);
     link_pause(worker->links[LINK_LONG]);
-    drained = dispatcher_drain(worker->dispatcher, worker->config->worker.drain_timeout_s * 1000) == 0;
+    drained = worker_drain(worker, signal_fd);
     if (!drained)
         log_warning("main", "jobs still run: they stay with the broker and come again", NULL);
     worker_stop_telling(worker);
@@ -477,7 +506,7 @@ int main(int argc, char **argv)
         return fail("cannot start", &err);
     worker_serve(&worker, signal_fd);
     metrics_stop();
-    if (!worker_stop(&worker))
+    if (!worker_stop(&worker, signal_fd))
         _exit(0); /* a thread is in the middle of a call that cannot be called back */
     worker_free(&worker);
     hypervisor_loop_stop();
