@@ -64,6 +64,17 @@ static inline void cleanup_unlock(pthread_mutex_t **slot)
         pthread_mutex_unlock(*slot);
 }
 
+/* A mutex that is never held for longer than a switch of threads takes: who meets it locked waits awake for a moment. */
+static inline __attribute__((unused)) void mutex_init_brief(pthread_mutex_t *mutex)
+{
+    pthread_mutexattr_t attributes;
+
+    pthread_mutexattr_init(&attributes);
+    pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ADAPTIVE_NP);
+    pthread_mutex_init(mutex, &attributes);
+    pthread_mutexattr_destroy(&attributes);
+}
+
 /* Holds `mutex` to the end of the scope. */
 #define SCOPE_LOCK(mutex)                                                                                    \
     AUTO(unlock) __attribute__((unused)) pthread_mutex_t *scope_lock_ = (mutex);                             \

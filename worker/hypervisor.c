@@ -322,7 +322,7 @@ void hypervisor_release(struct hypervisor *hypervisor, virConnectPtr conn)
 
 static void hypervisor_init_locks(struct hypervisor *hypervisor)
 {
-    pthread_mutex_init(&hypervisor->mutex, NULL);
+    mutex_init_brief(&hypervisor->mutex);
     monotonic_cond_init(&hypervisor->changed);
 }
 

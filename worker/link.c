@@ -62,7 +62,7 @@ static void link_init_locks(struct link *link)
 {
     pthread_condattr_t attributes;
 
-    pthread_mutex_init(&link->lock, NULL);
+    mutex_init_brief(&link->lock);
     pthread_mutex_init(&link->socket_lock, NULL);
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);

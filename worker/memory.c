@@ -12,7 +12,7 @@
 
 void memory_bound(void)
 {
-    mallopt(M_ARENA_MAX, 2);
+    mallopt(M_ARENA_MAX, 4);
 }
 
 struct mapping {

@@ -6,7 +6,7 @@
 #ifndef VIRTJOB_MEMORY_H
 #define VIRTJOB_MEMORY_H
 
-/* Before any thread: one or two arenas for all. An arena a thread costs megabytes and gains nothing here, for jobs wait
+/* Before any thread: a few arenas for all. An arena a thread costs megabytes and gains nothing here, for jobs wait
  * far more than they allocate. */
 void memory_bound(void);
 

@@ -3,8 +3,10 @@
 
 /* A ring that doubles up to the capacity, under one mutex.
  *
- * The descriptor is an eventfd that is written when the queue gets its first item and read when it loses its last, so
- * that a busy queue makes no system call for an item; closing leaves it readable for good. */
+ * The descriptor is an eventfd, made when it is first asked for. It is written when the queue gets its first item and
+ * read when it loses its last, so that a busy queue makes no system call for an item; closing leaves it readable for
+ * good. Waiting threads are woken one at a time, each by the one before that finds more to do: a wake-up for every item
+ * would have all of them contend for what one or two can do. */
 
 #include "queue.h"
 
@@ -20,16 +22,17 @@
 #define FIRST_SIZE 16
 
 struct queue {
-    pthread_mutex_t mutex;   /* guards all below but wakeup itself */
+    pthread_mutex_t mutex;   /* guards all below */
     pthread_cond_t has_item; /* signalled only while somebody waits */
     pthread_cond_t has_room;
     unsigned item_waiters, room_waiters;
+    bool waking; /* has_item was signalled, and nobody has woken up to it yet */
     void **ring;
     size_t size; /* of the ring; a power of two, at least `capacity` in the end */
     size_t head, length;
     size_t capacity;
     bool closed;
-    int wakeup;
+    int wakeup; /* -1: nobody polls */
 };
 
 struct queue *queue_new(size_t capacity, struct error *err)
@@ -40,14 +43,9 @@ struct queue *queue_new(size_t capacity, struct error *err)
         error_set_memory(err);
         return NULL;
     }
-    queue->wakeup = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (queue->wakeup < 0) {
-        error_set(err, ERROR_INTERNAL, "cannot make a wake-up descriptor: %m");
-        free(queue);
-        return NULL;
-    }
+    queue->wakeup = -1;
     queue->capacity = capacity ? capacity : 1;
-    pthread_mutex_init(&queue->mutex, NULL);
+    mutex_init_brief(&queue->mutex);
     pthread_cond_init(&queue->has_item, NULL);
     pthread_cond_init(&queue->has_room, NULL);
     return queue;
@@ -64,7 +62,8 @@ void queue_free(struct queue *queue, void (*release)(void *item))
     pthread_cond_destroy(&queue->has_room);
     pthread_cond_destroy(&queue->has_item);
     pthread_mutex_destroy(&queue->mutex);
-    close(queue->wakeup);
+    if (queue->wakeup >= 0)
+        close(queue->wakeup);
     free(queue->ring);
     free(queue);
 }
@@ -90,10 +89,21 @@ static int queue_grow(struct queue *queue)
 static void queue_set_readable(struct queue *queue, bool readable)
 {
     uint64_t value = 1;
-    ssize_t done =
-        readable ? write(queue->wakeup, &value, sizeof(value)) : read(queue->wakeup, &value, sizeof(value));
 
-    (void)done;
+    if (queue->wakeup < 0)
+        return;
+    if (readable)
+        (void)!write(queue->wakeup, &value, sizeof(value));
+    else
+        (void)!read(queue->wakeup, &value, sizeof(value));
+}
+
+static void queue_wake_one(struct queue *queue)
+{
+    if (queue->item_waiters == 0 || queue->waking)
+        return;
+    queue->waking = true;
+    pthread_cond_signal(&queue->has_item);
 }
 
 static int queue_put(struct queue *queue, void *item)
@@ -103,8 +113,7 @@ static int queue_put(struct queue *queue, void *item)
     queue->ring[(queue->head + queue->length) & (queue->size - 1)] = item;
     if (queue->length++ == 0)
         queue_set_readable(queue, true);
-    if (queue->item_waiters > 0)
-        pthread_cond_signal(&queue->has_item);
+    queue_wake_one(queue);
     return 0;
 }
 
@@ -149,7 +158,10 @@ void *queue_pop(struct queue *queue)
         queue->item_waiters++;
         pthread_cond_wait(&queue->has_item, &queue->mutex);
         queue->item_waiters--;
+        queue->waking = false;
     }
+    if (queue->length > 1)
+        queue_wake_one(queue);
     return queue->length > 0 ? queue_take(queue) : NULL;
 }
 
@@ -160,8 +172,15 @@ void *queue_try_pop(struct queue *queue)
     return queue->length > 0 ? queue_take(queue) : NULL;
 }
 
-int queue_fd(const struct queue *queue)
+int queue_fd(struct queue *queue)
 {
+    SCOPE_LOCK(&queue->mutex);
+
+    if (queue->wakeup >= 0)
+        return queue->wakeup;
+    queue->wakeup = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (queue->length > 0 || queue->closed)
+        queue_set_readable(queue, true);
     return queue->wakeup;
 }
 

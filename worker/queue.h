@@ -15,7 +15,7 @@
 
 struct queue;
 
-/* `capacity` items at the most, allocated as they come. NULL: no memory or no descriptor. */
+/* `capacity` items at the most, allocated as they come. NULL: no memory. */
 struct queue *queue_new(size_t capacity, struct error *err);
 
 /* Gives what is still inside to `release` (NULL: forgotten). */
@@ -34,8 +34,9 @@ void *queue_pop(struct queue *queue);
 /* NULL when there is nothing just now. */
 void *queue_try_pop(struct queue *queue);
 
-/* Readable (POLLIN) while the queue holds an item or is closed. The caller polls it, never reads it. */
-int queue_fd(const struct queue *queue);
+/* Readable (POLLIN) while the queue holds an item or is closed. The caller polls it, never reads it. Made at the first
+ * call; -1 where no descriptor is left. */
+int queue_fd(struct queue *queue);
 
 size_t queue_length(const struct queue *queue);
 

@@ -18,7 +18,7 @@ static void *item(uintptr_t number)
     return (void *)number;
 }
 
-static bool readable(const struct queue *queue)
+static bool readable(struct queue *queue)
 {
     struct pollfd pollfd = { .fd = queue_fd(queue), .events = POLLIN };
 
