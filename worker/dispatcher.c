@@ -52,11 +52,10 @@ static void task_ready(void *opaque)
     thread_pool_give(task->dispatcher->pools[task->host_index].lanes[task->lane], task);
 }
 
-/* Its thread and its outcome hold a task; the last one to let go frees it. */
-static void task_release(struct task *task)
+/* Its thread and its outcome hold a task; the last one to let go frees it. With the lock held. */
+static void task_let_go(struct task *task)
 {
     struct dispatcher *dispatcher = task->dispatcher;
-    SCOPE_LOCK(&dispatcher->lock);
 
     if (--task->holders > 0)
         return;
@@ -79,7 +78,9 @@ static void task_outcome_done(void *opaque, bool safe)
 
     for (size_t i = 0; safe && i < task->tag_count; i++)
         dispatcher->settings.acknowledge(dispatcher->settings.opaque, task->lane, task->tags[i]);
-    task_release(task);
+    pthread_mutex_lock(&dispatcher->lock);
+    task_let_go(task);
+    pthread_mutex_unlock(&dispatcher->lock);
 }
 
 static void task_log_outcome(const struct task *task, const struct outcome *outcome)
@@ -266,6 +267,7 @@ static void task_set_run(struct task *task, struct job_run *run)
     task->run = run;
 }
 
+/* The run stays until the task ends, for dispatcher_tick. */
 static void task_execute(struct task *task, struct outcome *outcome)
 {
     const struct dispatcher_settings *settings = &task->dispatcher->settings;
@@ -286,19 +288,20 @@ static void task_execute(struct task *task, struct outcome *outcome)
     }
     task_set_run(task, run);
     job_run_execute(run, outcome);
-    task_set_run(task, NULL);
-    job_run_free(run);
 }
 
 /* Its outcome is on its way before the next job on its resources begins, so outcomes keep the order too. */
 static void task_end(struct task *task)
 {
     struct dispatcher *dispatcher = task->dispatcher;
+    struct job_run *run;
 
     pthread_mutex_lock(&dispatcher->lock);
+    run = STEAL(&task->run);
     claims_leave(dispatcher->claims, task->ticket, task_ready);
+    task_let_go(task);
     pthread_mutex_unlock(&dispatcher->lock);
-    task_release(task);
+    job_run_free(run);
 }
 
 static void task_run(struct task *task)
@@ -360,7 +363,7 @@ static void dispatcher_stop_pools(struct dispatcher *dispatcher)
 
 static int dispatcher_init(struct dispatcher *dispatcher, struct error *err)
 {
-    pthread_mutex_init(&dispatcher->lock, NULL);
+    mutex_init_brief(&dispatcher->lock);
     monotonic_cond_init(&dispatcher->quiet);
     dispatcher->claims = claims_new(err);
     if (!dispatcher->claims)

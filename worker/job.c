@@ -387,6 +387,14 @@ static int run_attempt(struct job_run *run, struct outcome *outcome)
     return run_handler(run, &outcome->result, &outcome->error);
 }
 
+/* From here on the outcome speaks. */
+static void run_fall_silent(struct job_run *run)
+{
+    SCOPE_LOCK(&run->lock);
+
+    run->started_told = true;
+}
+
 void job_run_execute(struct job_run *run, struct outcome *outcome)
 {
     int64_t begun_ms = monotonic_now_ms();
@@ -398,6 +406,7 @@ void job_run_execute(struct job_run *run, struct outcome *outcome)
     if (run_attempt(run, outcome) < 0)
         run_fail(run, outcome);
     run_disconnect(run);
+    run_fall_silent(run);
     outcome->changed = !run->unchanged && !run_only_looks(run);
     outcome->choice = STEAL(&run->choice);
     outcome->run_ms = monotonic_now_ms() - begun_ms;
