@@ -247,6 +247,59 @@ char *xml_text(xmlDocPtr doc, struct error *err)
     return text;
 }
 
+/* A walk down a plain path ("/domain/devices/disk", "/domain/@type"), in the order of the document; making a context
+ * for XPath costs more than most of what is looked for. */
+struct xml_walk {
+    int (*each)(xmlNodePtr node, void *opaque);
+    void *opaque;
+};
+
+static bool xml_is_plain(const char *path)
+{
+    return path[0] == '/' &&
+           path[strspn(path, "/@-_abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")] == '\0' &&
+           !strstr(path, "//");
+}
+
+static bool xml_is_named(xmlNodePtr node, const char *name, size_t length)
+{
+    return node->type == XML_ELEMENT_NODE && !node->ns &&
+           strncmp((const char *)node->name, name, length) == 0 && node->name[length] == '\0';
+}
+
+static int xml_walk_attribute(const struct xml_walk *walk, xmlNodePtr node, const char *name)
+{
+    xmlAttrPtr attribute = xmlHasNsProp(node, BAD_CAST name, NULL);
+
+    return attribute ? walk->each((xmlNodePtr)attribute, walk->opaque) : 0;
+}
+
+/* `siblings`: those that the first step of `path` may name. */
+static int xml_walk_down(const struct xml_walk *walk, xmlNodePtr siblings, const char *path)
+{
+    const char *name = path + 1, *end = strchrnul(name, '/');
+    int rc = 0;
+
+    for (xmlNodePtr next, node = siblings; node && rc == 0; node = next) {
+        next = node->next; /* `each` may remove the node */
+        if (!xml_is_named(node, name, (size_t)(end - name)))
+            continue;
+        if (*end == '\0')
+            rc = walk->each(node, walk->opaque);
+        else if (end[1] == '@')
+            rc = xml_walk_attribute(walk, node, end + 2);
+        else
+            rc = xml_walk_down(walk, node->children, end);
+    }
+    return rc;
+}
+
+static int xml_take_first(xmlNodePtr node, void *opaque)
+{
+    *(xmlNodePtr *)opaque = node;
+    return 1;
+}
+
 static void xml_ignore_error(void *opaque, xmlErrorPtr error)
 {
     (void)opaque, (void)error;
@@ -281,14 +334,23 @@ xmlNodePtr xml_find_value(xmlDocPtr doc, const char *xpath, const char *value)
 
 xmlNodePtr xml_find(xmlDocPtr doc, const char *xpath)
 {
+    xmlNodePtr found = NULL;
+
+    if (xml_is_plain(xpath)) {
+        xml_walk_down(&(struct xml_walk){ xml_take_first, &found }, doc->children, xpath);
+        return found;
+    }
     return xml_find_value(doc, xpath, NULL);
 }
 
 int xml_each(xmlDocPtr doc, const char *xpath, int (*each)(xmlNodePtr node, void *opaque), void *opaque)
 {
-    AUTO(xml_object) xmlXPathObjectPtr object = xml_evaluate(doc, xpath, NULL);
+    AUTO(xml_object) xmlXPathObjectPtr object = NULL;
     int rc = 0;
 
+    if (xml_is_plain(xpath))
+        return xml_walk_down(&(struct xml_walk){ each, opaque }, doc->children, xpath);
+    object = xml_evaluate(doc, xpath, NULL);
     if (!object || xmlXPathNodeSetIsEmpty(object->nodesetval))
         return 0;
     xmlXPathNodeSetSort(object->nodesetval);
