@@ -456,10 +456,11 @@ static void worker_free(struct worker *worker)
     close(worker->wake);
 }
 
-static int fail(const char *what, const struct error *err)
+/* At its start, with threads that may run already and nothing to give back. */
+static _Noreturn void fail(const char *what, const struct error *err)
 {
     log_error("main", what, "error", err->message, NULL);
-    return 1;
+    _exit(1);
 }
 
 static struct config *load_config(const struct arguments *arguments, struct error *err)
@@ -498,12 +499,12 @@ int main(int argc, char **argv)
     xml_init();
     if ((signal_fd = signals_open(&err)) < 0 || hypervisor_loop_start(&err) < 0 ||
         worker_make(&worker, &err) < 0)
-        return fail("cannot start", &err);
+        fail("cannot start", &err);
     if (worker.config->metrics_listen &&
         metrics_serve(worker.config->metrics_listen, worker_is_healthy, &worker, &err) < 0)
-        return fail("cannot serve metrics", &err);
+        fail("cannot serve metrics", &err);
     if (worker_start(&worker, &err) < 0)
-        return fail("cannot start", &err);
+        fail("cannot start", &err);
     worker_serve(&worker, signal_fd);
     metrics_stop();
     if (!worker_stop(&worker, signal_fd))

@@ -13,7 +13,9 @@
 
 #include <libxml/parser.h>
 #include <libxml/parserInternals.h>
+#include <libxml/relaxng.h>
 #include <libxml/SAX2.h>
+#include <libxml/xmlschemastypes.h>
 #include <libxml/xmlsave.h>
 #include <libxml/xpathInternals.h>
 
@@ -33,6 +35,9 @@ void xml_init(void)
 {
     LIBXML_TEST_VERSION
     xmlInitParser();
+    /* libxml2 makes these at their first use, which in libvirt's validation two threads may have at the same time. */
+    xmlSchemaInitTypes();
+    xmlRelaxNGInitTypes();
 }
 
 /* The first fault is the one to tell; all after it are its consequences. */
