@@ -195,7 +195,7 @@ static int watch_start(struct build_watch *watch, struct error *err)
         return 0;
     progress_phase(progress, watch->build->phase, "bytes");
     progress_update(progress, 0, watch->build->total);
-    if (!watch->build->pool_of_files) /* a block device is allocated before the first byte is written */
+    if (watch->build->allocated_first)
         return 0;
     if (job_query_begin(watch->job, &watch->conn, err) < 0)
         return -1;

@@ -120,6 +120,23 @@ static int clone_set_format(struct clone *clone, struct error *err)
                                    clone_at(clone, "/format"), err);
 }
 
+static bool clone_target_is(const struct clone *clone, const char *format)
+{
+    return clone->build.spec.format && strcmp(clone->build.spec.format, format) == 0;
+}
+
+/* libvirt sets room aside for the copies that it makes itself, raw ones; qemu-img has its own ways. */
+static int clone_set_preallocation(struct clone *clone, struct error *err)
+{
+    if (!job_flag(clone->params, "preallocate", false))
+        return 0;
+    if (clone_asked(clone, "linked") || clone_asked(clone, "reflink") || !clone_target_is(clone, "raw"))
+        return error_set_at(err, ERROR_INVALID, clone_at(clone, "/preallocate"),
+                            "only a full clone to raw can be preallocated");
+    clone->build.allocated_first = true;
+    return 0;
+}
+
 static int clone_set_capacity(struct clone *clone, struct error *err)
 {
     uint64_t least = clone->info.capacity;
@@ -133,11 +150,6 @@ static int clone_set_capacity(struct clone *clone, struct error *err)
     return 0;
 }
 
-static bool clone_target_is(const struct clone *clone, const char *format)
-{
-    return clone->build.spec.format && strcmp(clone->build.spec.format, format) == 0;
-}
-
 /* The methods. Each sets up the build and has it run. */
 
 static int clone_full(struct clone *clone, virStorageVolPtr *ret_vol, struct error *err)
@@ -147,7 +159,8 @@ static int clone_full(struct clone *clone, virStorageVolPtr *ret_vol, struct err
     build.source = clone->source;
     build.phase = "copying";
     build.total = clone->allocation < build.spec.capacity ? clone->allocation : build.spec.capacity;
-    if (!build.pool_of_files)
+    build.allocated_first |= !build.pool_of_files;
+    if (build.allocated_first)
         build.total = build.spec.allocation = build.spec.capacity;
     clone->method = "full";
     if (volume_build_has_room(&build, build.total, err) < 0)
@@ -261,6 +274,11 @@ static int clone_link_is_safe(struct clone *clone, struct error *err)
 
 static int clone_auto(struct clone *clone, virStorageVolPtr *ret_vol, struct error *err)
 {
+    if (clone->build.allocated_first) {
+        clone_say_why(clone, "the clone is to be preallocated, which only a copy can be");
+        return clone_full(clone, ret_vol, err);
+    }
+
     int reflinked = clone_try_reflink(clone, ret_vol, err);
     if (reflinked != 0)
         return reflinked > 0 ? 0 : -1;
@@ -345,7 +363,8 @@ int volume_clone_run(struct job *job, const json_t *params, const char *where, j
 
     if (job_step(job, "clone", err) < 0 || clone_find_source(&clone, err) < 0 ||
         clone_find_target(&clone, err) < 0 || clone_set_format(&clone, err) < 0 ||
-        clone_set_capacity(&clone, err) < 0 || clone_make(&clone, &vol, err) < 0)
+        clone_set_preallocation(&clone, err) < 0 || clone_set_capacity(&clone, err) < 0 ||
+        clone_make(&clone, &vol, err) < 0)
         return -1;
     return clone_result(&clone, vol, ret_result, err);
 }
