@@ -12,7 +12,10 @@
 
 #include "monotonic.h"
 
-#define UNDO_ATTEMPTS 3
+/* Of what may be tried again when its connection breaks. When a daemon ends, all its connections break, but for a moment
+ * not all of them are known to have. */
+#define ATTEMPTS         4
+#define ATTEMPT_PAUSE_MS 100
 
 /* One thing done that a failure undoes. */
 struct undo {
@@ -304,15 +307,15 @@ static int run_reconnect(struct job_run *run, struct error *err)
     return run_connect(run, err);
 }
 
-/* When a daemon restarts, the next connection may be one that breaks as well. An undo may be tried again: where there is
- * nothing to undo it succeeds. */
+/* An undo may be tried again: where there is nothing to undo it succeeds. */
 static void run_undo(struct job_run *run, const struct undo *undo, struct error *err)
 {
-    for (int attempt = 0; attempt < UNDO_ATTEMPTS; attempt++) {
+    for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
         *err = ERROR_INIT;
         if (run_reconnect(run, err) < 0 || undo->function(&run->job, undo->state, err) == 0 ||
             err->code != ERROR_CONNECTION_LOST)
             return;
+        job_wait(&run->job, ATTEMPT_PAUSE_MS, NULL);
     }
 }
 
@@ -376,15 +379,17 @@ static void run_fail(struct job_run *run, struct outcome *outcome)
 /* What only looks may look again over a new connection; anything else might be done twice. */
 static int run_attempt(struct job_run *run, struct outcome *outcome)
 {
-    outcome->attempts = 1;
-    if (run_handler(run, &outcome->result, &outcome->error) == 0)
-        return 0;
-    if (outcome->error.code != ERROR_CONNECTION_LOST || !run_only_looks(run))
-        return -1;
-    run_disconnect(run);
-    outcome->attempts++;
-    outcome->error = ERROR_INIT;
-    return run_handler(run, &outcome->result, &outcome->error);
+    for (outcome->attempts = 1;; outcome->attempts++) {
+        if (run_handler(run, &outcome->result, &outcome->error) == 0)
+            return 0;
+        if (outcome->error.code != ERROR_CONNECTION_LOST || !run_only_looks(run) ||
+            outcome->attempts == ATTEMPTS)
+            return -1;
+        run_disconnect(run);
+        outcome->error = ERROR_INIT;
+        if (job_wait(&run->job, ATTEMPT_PAUSE_MS, &outcome->error) < 0)
+            return -1;
+    }
 }
 
 /* From here on the outcome speaks. */
