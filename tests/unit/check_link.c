@@ -110,8 +110,8 @@ START_TEST(once_gives_up_after_the_first_failure)
     struct error err = ERROR_INIT;
     struct link *link = new_link(true, &err);
 
-    ck_assert_int_eq(link_start(link, &err), 0);
     ck_assert_int_eq(link_publish(link, new_message("k", 1)), 0);
+    ck_assert_int_eq(link_start(link, &err), 0);
     ck_assert_int_eq(link_wait_up(link, 10000, &err), -1);
     ck_assert_int_eq(err.code, ERROR_BROKER);
     ck_assert(!link_is_up(link));
