@@ -366,6 +366,53 @@ START_TEST(the_same_job_published_twice_runs_once_and_both_are_acknowledged)
 }
 END_TEST
 
+START_TEST(another_job_with_the_id_of_one_in_hand_goes_to_the_dead)
+{
+    const char *const others[][2] = { { "test.look", "a" }, { "test.hold", "b" }, { "test.nothing", "a" } };
+
+    deliver(1, "test.hold", "a");
+    wait_begun(1);
+    for (int i = 0; i < 3; i++) {
+        uint64_t tag = deliver(1, others[i][0], others[i][1]);
+        wait_count(&acknowledged_count, i + 1);
+        ck_assert_uint_eq(acknowledged[i], tag);
+        ck_assert_str_eq(outcomes[i], "x.dead");
+    }
+    let_go(1);
+    wait_count(&acknowledged_count, 4);
+    ck_assert_uint_eq(acknowledged[3], 1);
+    ck_assert_int_eq(begun, 1);
+}
+END_TEST
+
+START_TEST(a_redelivery_of_a_refused_job_is_not_answered_twice)
+{
+    deliver_over(1, false, 1, "test.nothing", "a");
+    wait_count(&acknowledged_count, 1);
+    deliver_over(2, true, 1, "test.nothing", "a");
+    wait_count(&acknowledged_count, 2);
+    ck_assert_int_eq(outcome_count, 1);
+}
+END_TEST
+
+START_TEST(a_new_job_with_the_id_of_an_ended_one_survives_its_connection)
+{
+    deliver(1, "test.look", "a");
+    wait_count(&acknowledged_count, 1);
+    deliver(2, "test.hold", "a");
+    wait_begun(1);
+    deliver(1, "test.hold", "a"); /* the same id again: it waits, and its connection breaks */
+    dispatcher_closed(dispatcher, JOB_LONG);
+    let_go(1);
+    wait_count(&outcome_count, 2);
+    deliver_over(2, true, 2, "test.hold", "a");
+    wait_count(&acknowledged_count, 2);
+    deliver_over(2, true, 1, "test.hold", "a");
+    let_go(1);
+    wait_count(&outcome_count, 3);
+}
+END_TEST
+
 START_TEST(what_waits_is_forgotten_when_its_connection_ends)
 {
     deliver(1, "test.hold", "a");
@@ -464,6 +511,9 @@ int main(void)
     tcase_add_test(tests, a_redelivery_meets_the_running_job_and_its_new_tag_is_acknowledged);
     tcase_add_test(tests, a_redelivery_of_an_ended_job_is_acknowledged_without_a_second_outcome);
     tcase_add_test(tests, the_same_job_published_twice_runs_once_and_both_are_acknowledged);
+    tcase_add_test(tests, another_job_with_the_id_of_one_in_hand_goes_to_the_dead);
+    tcase_add_test(tests, a_redelivery_of_a_refused_job_is_not_answered_twice);
+    tcase_add_test(tests, a_new_job_with_the_id_of_an_ended_one_survives_its_connection);
     tcase_add_test(tests, what_waits_is_forgotten_when_its_connection_ends);
     tcase_add_test(tests, a_failure_undoes_its_steps_last_first_and_tells_how_it_went);
     tcase_add_test(tests, a_bad_job_is_answered_and_one_without_identity_goes_to_the_dead);
