@@ -34,8 +34,8 @@ struct volume_build {
     struct volume_spec spec;
     const char *pool_name;
     virStoragePoolPtr pool;
-    bool pool_of_files;            /* else its volumes are block devices, images of a cluster or the like */
-    bool allocated_first;          /* the whole, before the first byte is copied: the allocation tells no progress */
+    bool pool_of_files;   /* else its volumes are block devices, images of a cluster or the like */
+    bool allocated_first; /* the whole, before the first byte is copied: the allocation tells no progress */
     virStorageVolPtr source;       /* lent; NULL: not a copy */
     unsigned flags;                /* VIR_STORAGE_VOL_CREATE_* */
     const char *phase;             /* what progress calls it; NULL: too quick for progress */

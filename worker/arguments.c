@@ -17,7 +17,8 @@
 
 static void usage(FILE *to)
 {
-    fputs("Usage: virtjobd [--config FILE] [--broker URI] [--host NAME=URI]... [--set SECTION.KEY=VALUE]... [--check]\n"
+    fputs("Usage: virtjobd [--config FILE] [--broker URI] [--host NAME=URI]...\n"
+          "                [--set SECTION.KEY=VALUE]... [--check]\n"
           "\n"
           "Takes jobs from RabbitMQ, runs them against libvirt, publishes one outcome for each.\n"
           "\n"
@@ -32,7 +33,8 @@ static void usage(FILE *to)
           "Example:\n"
           "  virtjobd --broker amqp://guest:guest@localhost/ --host node1=qemu:///system\n"
           "\n"
-          "Exit status: 0 ended by a signal, or nothing to say against the configuration; 1 could not start; 2 wrong usage or configuration.\n",
+          "Exit status: 0 ended by a signal, or nothing to say against the configuration;\n"
+          "1 could not start; 2 wrong usage or configuration.\n",
           to);
 }
 
