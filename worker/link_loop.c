@@ -137,6 +137,8 @@ static int link_write(struct link *link, struct error *err)
     struct pollfd writable = { .fd = link->socket, .events = POLLOUT };
     int rc;
 
+    /* What waited for room may be gone (a block drops it): then poll() must not wait for room either, or it never waits. */
+    link->stalled = false;
     if (link->marked == 0 && !link_can_publish(link))
         return 0;
     link->stalled = poll(&writable, 1, 0) == 0;
