@@ -32,8 +32,8 @@
 /* How deep schemas and instance may lead into each other in one check, counted in schemas entered. */
 #define SCHEMA_DEPTH_MAX 256
 
-/* What one check may cost, in steps of some tens of nanoseconds. It takes a document of many MiB, or a schema that
- * multiplies its own work, to get there. */
+/* What one check may cost, in steps of some tens of nanoseconds. It takes a document of many MiB, a schema that multiplies
+ * its own work, or a pattern without ^ that has no match in the first 30 KiB of a text, to get there. */
 #define SCHEMA_BUDGET 4000000L
 
 /* The longest pattern, in bytes. */

@@ -59,6 +59,38 @@ START_TEST(long_texts_match_ordinary_patterns)
 }
 END_TEST
 
+START_TEST(patterns_that_read_the_rest_from_every_place_are_stopped)
+{
+    AUTO(memory) void *owner = malloc(1 << 20);
+    AUTO(json) json_t *text = NULL;
+
+    memset(owner, 'a', 1 << 20);
+    text = json_stringn(owner, 1 << 20);
+    assert_stopped("{\"pattern\": \"[a-z]+[0-9]\"}", text, "takes too long to check");
+    assert_stopped("{\"not\": {\"pattern\": \"[a-z]+[0-9]\"}}", text, "takes too long to check");
+    assert_stopped("{\"pattern\": \"(a+)+[0-9]\"}", text, "takes too long");
+}
+END_TEST
+
+/* Characters of two and three bytes: the places tried at a time end within some of them. */
+START_TEST(patterns_match_anywhere_in_a_text)
+{
+    char buffer[5 * 1000 + 2] = "";
+    struct error err = ERROR_INIT;
+
+    for (int i = 0; i < 1000; i++)
+        strcat(buffer + (size_t)i * 5, "\u00e9\u20ac");
+    strcat(buffer, "1");
+    AUTO(json) json_t *text = json_string(buffer);
+    ck_assert_msg(check("{\"pattern\": \"[0-9]\"}", text, "", &err) == 0, "%s", err.message);
+    ck_assert_msg(check("{\"pattern\": \"$\"}", text, "", &err) == 0, "%s", err.message);
+    ck_assert_msg(check("{\"pattern\": \"(?<=\\u20ac)1$\"}", text, "", &err) == 0, "%s", err.message);
+    ck_assert_int_eq(check("{\"pattern\": \"x$|^1\"}", text, "", &err), -1);
+    ck_assert_int_eq(check("{\"pattern\": \"\\u20ac\\u20ac\"}", text, "", &err), -1);
+    ck_assert_ptr_nonnull(strstr(err.message, "must match the pattern"));
+}
+END_TEST
+
 START_TEST(deep_instances_are_stopped)
 {
     AUTO(json) json_t *deep = json_array();
@@ -150,6 +182,8 @@ static Suite *suite(void)
 
     tcase_add_test(tests, patterns_that_backtrack_without_end_are_stopped);
     tcase_add_test(tests, long_texts_match_ordinary_patterns);
+    tcase_add_test(tests, patterns_that_read_the_rest_from_every_place_are_stopped);
+    tcase_add_test(tests, patterns_match_anywhere_in_a_text);
     tcase_add_test(tests, deep_instances_are_stopped);
     tcase_add_test(tests, schemas_that_multiply_their_work_are_stopped);
     tcase_add_test(tests, nested_choices_are_explained_in_linear_time);
