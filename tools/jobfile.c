@@ -147,6 +147,19 @@ static int jobfile_new_id(json_t *job, struct error *err)
     return 0;
 }
 
+/* As the worker writes it in routing keys and events. What is no UUID is left to the check. */
+static int jobfile_lower_id(json_t *job, struct error *err)
+{
+    const char *given = json_string_value(json_object_get(job, "id"));
+    char id[REQUEST_ID_SIZE];
+    uuid_t uuid;
+
+    if (!given || uuid_parse(given, uuid) < 0)
+        return 0;
+    uuid_unparse_lower(uuid, id);
+    return jobfile_set(job, "id", id, err);
+}
+
 static int jobfile_set_deadline(json_t *job, const char *deadline, struct error *err)
 {
     char text[32];
@@ -167,6 +180,8 @@ int jobfile_change(json_t *job, const struct jobfile_changes *changes, struct er
     if (changes->id && jobfile_set(job, "id", changes->id, err) < 0)
         return -1;
     if (!changes->id && (changes->fresh_id || !json_object_get(job, "id")) && jobfile_new_id(job, err) < 0)
+        return -1;
+    if (jobfile_lower_id(job, err) < 0)
         return -1;
     if (host && jobfile_set(job, "host", host, err) < 0)
         return -1;
