@@ -24,6 +24,7 @@
 CLEANUP_DEFINE(client, struct client *, client_close)
 
 struct client {
+    struct config_broker broker; /* shares the strings of the configuration */
     struct link *link;
     struct topology *topology;
     struct loop *loop;
@@ -161,19 +162,24 @@ struct client *client_open(const struct config *config, struct loop *loop, const
         .delivery = client_on_delivery,
         .closed = client_on_closed,
     };
+    AUTO(client) struct client *client = calloc(1, sizeof(*client));
+
+    if (!client)
+        return error_set_memory(err), NULL;
     const struct link_settings settings = {
-        .broker = &config->broker,
+        .broker = &client->broker,
         .name = "client",
         .max_body = EVENT_SIZE_MAX,
         .max_pending = 1024,
         .once = true,
     };
-    AUTO(client) struct client *client = calloc(1, sizeof(*client));
-
-    if (!client)
-        return error_set_memory(err), NULL;
+    timeout_ms = loop_limit_ms(loop, timeout_ms);
     client->loop = loop;
     client->keys = keys;
+    client->broker = config->broker;
+    if (client->broker.connect_timeout_s >
+        (timeout_ms + 999) / 1000) /* the link's thread cannot be left in it */
+        client->broker.connect_timeout_s = (timeout_ms + 999) / 1000;
     if (!(client->topology = topology_new(config, err)) ||
         !(client->link = link_new(&settings, &events, client, err)) ||
         client_connect(client, timeout_ms, err) < 0)

@@ -26,7 +26,7 @@ struct config *client_config(const struct cli *cli, struct error *err);
 #define CLIENT_PREFETCH 256
 #define CLIENT_CAPACITY (CLIENT_WINDOW + CLIENT_PREFETCH + 64)
 
-/* Connects; waits up to `timeout_ms` for that. `keys` (NULL-terminated, NULL: none) are the routing keys of the events
+/* Connects; waits up to `timeout_ms` for that, and not beyond the end of the loop's time. `keys` (NULL-terminated, NULL: none) are the routing keys of the events
  * to hear: bound when this returns. `config`, `loop` and `keys` are lent. ERROR_BROKER where there is no broker for us,
  * with what to do. */
 struct client *client_open(const struct config *config, struct loop *loop, const char *const *keys,

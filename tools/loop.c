@@ -62,6 +62,13 @@ void loop_set_timeout(struct loop *loop, int64_t timeout_ms)
     loop->until_ms = timeout_ms ? loop_now_ms() + timeout_ms : 0;
 }
 
+int loop_limit_ms(const struct loop *loop, int ms)
+{
+    int64_t left = loop->until_ms ? loop->until_ms - loop_now_ms() : ms;
+
+    return left >= ms ? ms : left > 1 ? (int)left : 1;
+}
+
 int loop_init(struct loop *loop, struct view *view, size_t capacity, int64_t timeout_ms, struct error *err)
 {
     sigset_t set;

@@ -57,6 +57,9 @@ void loop_done(struct loop *loop);
 /* From now on. 0: none. */
 void loop_set_timeout(struct loop *loop, int64_t timeout_ms);
 
+/* What of `ms` lies before the end of the time; 1 at least. */
+int loop_limit_ms(const struct loop *loop, int ms);
+
 /* Waits, drawing the view meanwhile, for an item (the caller frees it), an interrupt, the end of the time, or the loss
  * of standard output. */
 enum loop_wake loop_next(struct loop *loop, struct item **ret_item);

@@ -156,5 +156,7 @@ int options_duration(const struct options *options, const char *name, int64_t *r
     if (text && options_parse_duration(text, ret_ms) < 0)
         return error_set(err, ERROR_INVALID, "--%s: '%s' is no duration; write 1500ms, 30s, 90m, 2h or 1d",
                          name, text);
+    if (text && *ret_ms == 0)
+        return error_set(err, ERROR_INVALID, "--%s: it must be more than 0", name);
     return 0;
 }

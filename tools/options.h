@@ -44,8 +44,8 @@ bool options_given(const struct options *options, const char *name);
 /* The value, or `fallback` where it was not given. */
 const char *options_text(const struct options *options, const char *name, const char *fallback);
 
-/* A duration as "1500ms", "30s", "90m", "2h", "1d", in milliseconds; a number alone is seconds. Leaves `*ret_ms` alone
- * where the option was not given. */
+/* A duration as "1500ms", "30s", "90m", "2h", "1d", in milliseconds; a number alone is seconds; more than 0. Leaves
+ * `*ret_ms` alone where the option was not given. */
 int options_duration(const struct options *options, const char *name, int64_t *ret_ms, struct error *err);
 
 /* The same for any text. */

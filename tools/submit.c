@@ -307,6 +307,8 @@ static int submit_connect_and_follow(struct submit *submit)
     if (submit_open_view(submit, &err) < 0 ||
         !(submit->client = client_open(config, &submit->loop, keys, ANSWER_MS, &err)))
         return cli_fail_error(submit->cli, NULL, &err);
+    if (!submit->timeout_ms)
+        loop_set_timeout(&submit->loop, ANSWER_MS); /* connecting took of the first */
     int code = submit_follow(submit);
     client_close(STEAL(&submit->client)); /* before the configuration goes */
     return code;
