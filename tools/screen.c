@@ -38,15 +38,6 @@ static int screen_rows(const struct screen *screen, int width)
     return rows;
 }
 
-static void screen_add_lines(FILE *frame, const char *text)
-{
-    for (; *text; text++) {
-        if (*text == '\n')
-            fputs("\033[K", frame);
-        putc(*text, frame);
-    }
-}
-
 size_t screen_room(const struct terminal *terminal)
 {
     size_t room = terminal->height > 2 ? (size_t)terminal->height - 2 : 1;
@@ -67,7 +58,8 @@ int screen_draw(struct screen *screen, const struct terminal *terminal, const ch
     putc('\r', frame); /* the terminal may have echoed a "^C" */
     if (rows)
         fprintf(frame, "\033[%dA", rows);
-    screen_add_lines(frame, said);
+    if (*said) /* cleared first: after a line as wide as the terminal, ESC [ K would take its last character */
+        fprintf(frame, "\033[J%s", said);
     for (size_t i = 0; i < count; i++) {
         fprintf(frame, "%s\033[K\n", lines[i]);
         screen->drawn[i] = screen_width(lines[i]);
