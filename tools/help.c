@@ -10,7 +10,7 @@
 #include "cleanup.h"
 #include "commands.h"
 
-/* What to do about each error; a row that is missing here is found by tests/contract/cli-errors. */
+/* What to do about each error; a row that is missing here is found by tests/contract/cli-manual. */
 static const char *const hints[ERROR_LAST] = {
     [ERROR_INVALID] =
         "Correct the job: 'virtjob schema TYPE' prints the rules, 'virtjob new TYPE' an example.",
