@@ -73,7 +73,7 @@ int loop_init(struct loop *loop, struct view *view, size_t capacity, int64_t tim
 {
     sigset_t set;
 
-    *loop = (struct loop){ .view = view, .signals = -1 };
+    *loop = (struct loop){ .view = view, .signals = -1, .output = -1 };
     loop_set_timeout(loop, timeout_ms);
     loop_signals(&set);
     loop->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -126,9 +126,13 @@ enum loop_wake loop_next(struct loop *loop, struct item **ret_item)
             view_draw(loop->view);
         if (view_is_broken(loop->view))
             return LOOP_BROKEN;
-        struct pollfd fds[2] = { { .fd = loop->signals, .events = POLLIN },
-                                 { .fd = queue_fd(loop->queue), .events = POLLIN } };
-        int ready = poll(fds, 2, loop_patience_ms(loop));
+        struct pollfd fds[3] = { { .fd = loop->signals, .events = POLLIN },
+                                 { .fd = queue_fd(loop->queue), .events = POLLIN },
+                                 { .fd = loop->output } };
+        int ready = poll(fds, 3, loop_patience_ms(loop));
+        if (ready > 0 &&
+            fds[2].revents & POLLERR) /* nobody reads the pipe any more: no need to try a write */
+            return LOOP_BROKEN;
         if (ready > 0 && fds[0].revents && loop_take_signals(loop)) {
             view_draw(loop->view); /* over the "^C" */
             return LOOP_INTERRUPTED;

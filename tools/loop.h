@@ -41,6 +41,7 @@ struct loop {
     struct queue *queue; /* of struct item */
     struct view *view;
     int signals;
+    int output;       /* a descriptor whose loss ends the loop even before a write; -1: none */
     int64_t until_ms; /* monotonic; 0: for ever */
 };
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <uuid/uuid.h>
 
@@ -143,6 +144,7 @@ static int watching_run(struct watching *watching, struct error *err)
                   watching->cli->operand_count
                       ? "watching; a job that has ended already is not heard of again"
                       : "watching; Ctrl-C ends it");
+    watching->loop.output = STDOUT_FILENO;
     int code = watching_follow(watching);
     client_close(STEAL(&watching->client)); /* before the configuration goes */
     return code;
