@@ -62,6 +62,52 @@ static void help_exit(FILE *out)
     }
 }
 
+static int help_print_line(json_t *line)
+{
+    AUTO(json) json_t *owned = line;
+
+    return !line || json_dumpf(line, stdout, JSON_COMPACT | JSON_ENSURE_ASCII) < 0 || putchar('\n') == EOF
+               ? -1
+               : 0;
+}
+
+static int help_exit_json(void)
+{
+    for (const struct exit_row *row = exit_table; row->text; row++)
+        if (help_print_line(json_pack("{si ss}", "code", row->code, "text", row->text)) < 0)
+            return EXIT_FAILED;
+    return EXIT_SUCCEEDED;
+}
+
+static json_t *help_options_json(const struct command *command)
+{
+    json_t *options = json_array();
+
+    for (int i = 0; command->groups[i]; i++)
+        for (const struct option_row *row = command->groups[i]; row->name; row++) {
+            char letter[2] = { row->letter, '\0' };
+            json_array_append_new(options, json_pack("{ss ss* ss* ss}", "name", row->name, "letter",
+                                                     row->letter ? letter : NULL, "value", row->value, "help",
+                                                     row->help));
+        }
+    return options;
+}
+
+/* One line a subcommand. */
+static int help_commands_json(const struct command *const *commands, const struct command *only)
+{
+    for (; *commands; commands++) {
+        const struct command *each = *commands;
+        if (only && each != only)
+            continue;
+        if (help_print_line(json_pack("{ss ss ss ss ss so}", "name", each->name, "summary", each->summary,
+                                      "operands", each->operands, "details", each->details, "examples",
+                                      each->examples, "options", help_options_json(each))) < 0)
+            return EXIT_FAILED;
+    }
+    return EXIT_SUCCEEDED;
+}
+
 void help_overview(FILE *out, const struct command *const *commands)
 {
     fputs("Usage: virtjob SUBCOMMAND [OPTION...] [OPERAND...]\n"
@@ -122,9 +168,8 @@ static int help_errors(const struct cli *cli)
                    error_text(i), hints[i]);
             continue;
         }
-        AUTO(json) json_t *line = json_pack("{ss ss ss sb}", "code", error_name(i), "text", error_text(i),
-                                            "hint", hints[i], "transient", error_is_transient(&err));
-        if (!line || json_dumpf(line, stdout, JSON_COMPACT | JSON_ENSURE_ASCII) < 0 || putchar('\n') == EOF)
+        if (help_print_line(json_pack("{ss ss ss sb}", "code", error_name(i), "text", error_text(i), "hint",
+                                      hints[i], "transient", error_is_transient(&err))) < 0)
             return EXIT_FAILED;
     }
     return EXIT_SUCCEEDED;
@@ -135,10 +180,14 @@ static int help_run(struct cli *cli)
     const char *topic = cli->operand_count ? cli->operands[0] : NULL;
     const struct command *command = topic ? cli_find(cli->commands, topic) : NULL;
 
+    if (topic && strcmp(topic, "errors") == 0)
+        return help_errors(cli);
+    if (cli_json(cli) && topic && strcmp(topic, "exit") == 0)
+        return help_exit_json();
+    if (cli_json(cli) && (!topic || command))
+        return help_commands_json(cli->commands, command);
     if (!topic)
         help_overview(stdout, cli->commands);
-    else if (strcmp(topic, "errors") == 0)
-        return help_errors(cli);
     else if (strcmp(topic, "exit") == 0)
         help_exit(stdout);
     else if (command)
