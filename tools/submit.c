@@ -212,6 +212,17 @@ static int submit_feed(struct submit *submit, struct error *err)
     return 0;
 }
 
+/* With --json and nothing to watch, the fate of every job is a line. */
+static void submit_print_fate(const struct submit *submit, const struct submission *job, const char *state)
+{
+    if (submit->watch || !cli_json(submit->cli))
+        return;
+    AUTO(json) json_t *line =
+        json_pack("{ss ss ss ss}", "id", job->id, "type", job->type, "host", job->host, "state", state);
+    json_dumpf(line, stdout, JSON_COMPACT | JSON_ENSURE_ASCII);
+    putchar('\n');
+}
+
 static void submit_confirmed(const struct submit *submit, const struct submission *job)
 {
     char id[512];
@@ -222,14 +233,9 @@ static void submit_confirmed(const struct submit *submit, const struct submissio
             view_note(submit->view, "job %s is submitted", job->id);
         return;
     }
-    if (!cli_json(submit->cli)) {
+    if (!cli_json(submit->cli))
         puts(id);
-        return;
-    }
-    AUTO(json) json_t *line =
-        json_pack("{ss ss ss ss}", "id", job->id, "type", job->type, "host", job->host, "state", "submitted");
-    json_dumpf(line, stdout, JSON_COMPACT | JSON_ENSURE_ASCII);
-    putchar('\n');
+    submit_print_fate(submit, job, "submitted");
 }
 
 static void submit_settled(struct submit *submit, const struct item *item)
@@ -241,10 +247,12 @@ static void submit_settled(struct submit *submit, const struct item *item)
         submit_confirmed(submit, job);
     } else if (item->fate == MESSAGE_RETURNED) {
         client_explain_returned(submit->client, job->id, job->type, job->host);
+        submit_print_fate(submit, job, "returned");
         view_give_up(submit->view, job->id);
         submit->code = submit->code ? submit->code : EXIT_FAILED;
     } else {
         view_note(submit->view, "job %s: the broker did not confirm it: it may or may not have it", job->id);
+        submit_print_fate(submit, job, "unconfirmed");
         view_give_up(submit->view, job->id);
         submit->code = EXIT_NO_BROKER;
     }
