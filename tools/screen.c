@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * Copyright (C) the virtjob authors */
 
-/* Everything is written over what was there and the rest of the line cleared: nothing flickers. */
+/* Live lines are written over those that were there, and the rest of each line cleared: nothing flickers. */
 
 #include "screen.h"
 

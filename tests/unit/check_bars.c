@@ -256,7 +256,7 @@ START_TEST(live_lines_are_written_over)
     ck_assert_str_eq(text, "\rone\033[K\n\033[32mtwo\033[0m\033[K\n\033[J");
     free(text);
     text = screen_writes(&screen, &plain, "said\n", lines, 1);
-    ck_assert_str_eq(text, "\r\033[2Asaid\033[K\none\033[K\n\033[J");
+    ck_assert_str_eq(text, "\r\033[2A\033[Jsaid\none\033[K\n\033[J");
     free(text);
 }
 END_TEST
