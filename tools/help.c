@@ -66,7 +66,7 @@ static int help_print_line(json_t *line)
 {
     AUTO(json) json_t *owned = line;
 
-    return !line || json_dumpf(line, stdout, JSON_COMPACT | JSON_ENSURE_ASCII) < 0 || putchar('\n') == EOF
+    return !owned || json_dumpf(owned, stdout, JSON_COMPACT | JSON_ENSURE_ASCII) < 0 || putchar('\n') == EOF
                ? -1
                : 0;
 }
