@@ -191,6 +191,6 @@ static int host_info(struct job *job, json_t **ret_result, struct error *err)
 }
 
 const struct job_type host_types[] = {
-    { "host.info", JOB_QUICK, host_info, { { 0 } } },
+    { .name = "host.info", .lane = JOB_QUICK, .run = host_info },
     { 0 },
 };

@@ -91,7 +91,7 @@ static void running_interrupt(struct running *running)
         _exit(EXIT_INTERRUPTED); /* the job's thread may hang in libvirt */
     }
     view_note(running->view, "stopping at the next safe point, then undoing; Ctrl-C again ends at once");
-    job_run_cancel(running->run);
+    job_run_cancel(running->run, NULL);
 }
 
 /* Until the job has ended. Output that is gone stops the job as an interrupt does. */
@@ -103,7 +103,7 @@ static void running_follow(struct running *running)
         struct item *item = NULL;
         enum loop_wake wake = loop_next(&running->loop, &item);
         if (wake == LOOP_BROKEN) {
-            job_run_cancel(running->run);
+            job_run_cancel(running->run, NULL);
             queue_close(running->loop.queue); /* nobody reads it any more */
             return;
         }

@@ -42,24 +42,34 @@ struct config_host {
 struct config {
     struct config_broker broker;
     struct {
-        char *name;          /* in outcomes and worker events; default: the host name */
-        int quick_slots;     /* threads of the quick lane for each host; 8 */
-        int quick_prefetch;  /* deliveries in hand in the quick lane, for each queue; 256 */
-        int long_slots;      /* threads of the long lane for each host, and its prefetch; 4 */
-        bool any;            /* also takes jobs for "any" host; true */
-        int drain_timeout_s; /* how long SIGTERM waits for running jobs; 30 */
-        int host_patience_s; /* how long a job waits for an unreachable host before it fails; 30 */
+        char *name;             /* in outcomes and worker events; default: the host name */
+        int quick_slots;        /* threads of the quick lane for each host; 8 */
+        int quick_prefetch;     /* deliveries in hand in the quick lane, for each queue; 256 */
+        int long_slots;         /* threads of the long lane for each host, and its prefetch; 4 */
+        bool any;               /* also takes jobs for "any" host; true */
+        int drain_timeout_s;    /* how long SIGTERM waits for long jobs before they are handed over; 0 */
+        int host_patience_s;    /* how long a job waits for an unreachable host before it fails; 30 */
+        int janitor_interval_s; /* how often each host is looked over for stale stamps; 600, 0: never */
+        int stamp_age_s;        /* older stamps of ended jobs are stale; 86400 */
     } worker;
     struct {
         size_t max_body;          /* of a job, bytes; 1M */
         int max_pending;          /* outgoing messages not yet confirmed, kept in memory; 65536 */
         int progress_interval_ms; /* at most one progress event of a job in that time; 1000 */
+        int max_attempts;         /* of a job that fails for a reason that may pass; 3 */
+        char *retry_delays; /* "5s 30s 2m 10m": before the second attempt, the third, …; then the last */
+        int max_crashes;    /* so often may a job end its worker before it is given up; 3 */
     } limits;
     struct {
         bool enabled;       /* the shared results queue; true */
         int64_t max_length; /* messages; 1000000 */
         int64_t max_age_s;  /* 7d */
     } results;
+    struct {
+        int64_t max_bytes;  /* of the stream on the broker; 1G */
+        int64_t max_age_s;  /* 86400 */
+        int64_t lookback_s; /* how far back it is read for a job that comes again; 3600 */
+    } journal;
     char *reply_to;       /* regular expression (PCRE2, anchored at both ends) that a reply_to must match */
     char *log_level;      /* "info" */
     char *log_format;     /* "text" or "json" */
@@ -75,6 +85,13 @@ struct config *config_load(const char *path, char *const *sets, size_t set_count
 
 /* What the daemon needs besides: at least one host. */
 int config_check_daemon(const struct config *config, struct error *err);
+
+/* The delay before that attempt (2 is the first retry), in seconds. */
+int config_retry_delay(const struct config *config, int attempt);
+
+/* The delays themselves, each once, at most RETRY_DELAYS_MAX; returns how many. */
+#define RETRY_DELAYS_MAX 8
+size_t config_retry_delays(const struct config *config, int *ret_delays);
 
 /* NULL is allowed. */
 void config_free(struct config *config);

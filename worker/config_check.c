@@ -63,6 +63,56 @@ const char *config_complaint_host(const char *text)
                : "a host's name is 1 to 63 letters, digits, '_' or '-'";
 }
 
+int config_parse_delays(const char *text, int *ret_delays)
+{
+    int count = 0, used;
+    char unit[3];
+    long long number;
+
+    for (; sscanf(text, " %lld%2[smh]%n", &number, unit, &used) == 2; text += used, count++) {
+        long long seconds = number * (unit[0] == 'h' ? 3600 : unit[0] == 'm' ? 60 : 1);
+
+        if (count == RETRY_DELAYS_MAX || unit[1] || number < 1 || number > 86400 || seconds > 86400 ||
+            (text[used] && text[used] != ' '))
+            return -1;
+        ret_delays[count] = (int)seconds;
+    }
+    return text[strspn(text, " ")] || count == 0 ? -1 : count;
+}
+
+const char *config_complaint_delays(const char *text)
+{
+    int delays[RETRY_DELAYS_MAX];
+
+    return config_parse_delays(text, delays) < 0
+               ? "is not 1 to 8 durations between 1s and 24h, as '5s 30s 2m'"
+               : NULL;
+}
+
+size_t config_retry_delays(const struct config *config, int *ret_delays)
+{
+    int all[RETRY_DELAYS_MAX], count = config_parse_delays(config->limits.retry_delays, all);
+    size_t kept = 0;
+
+    for (int i = 0; i < count; i++) {
+        size_t j = 0;
+
+        while (j < kept && ret_delays[j] != all[i])
+            j++;
+        if (j == kept)
+            ret_delays[kept++] = all[i];
+    }
+    return kept;
+}
+
+int config_retry_delay(const struct config *config, int attempt)
+{
+    int delays[RETRY_DELAYS_MAX], count = config_parse_delays(config->limits.retry_delays, delays);
+    int index = attempt < 2 ? 0 : attempt - 2;
+
+    return delays[index < count ? index : count - 1];
+}
+
 const char *config_complaint_pattern(const char *text)
 {
     static char complaint[160]; /* before there are threads */

@@ -49,6 +49,10 @@ const char *config_complaint_worker(const char *text);
 const char *config_complaint_pattern(const char *text);
 const char *config_complaint_level(const char *text);
 const char *config_complaint_format(const char *text);
+const char *config_complaint_delays(const char *text);
+
+/* "5s 30s" into seconds, at most RETRY_DELAYS_MAX; how many, or -1. */
+int config_parse_delays(const char *text, int *ret_delays);
 
 /* As above, of a host's name. */
 const char *config_complaint_host(const char *text);

@@ -182,10 +182,15 @@ static const struct option_row table[] = {
     { { "worker", "long_slots", "4", "Long jobs at a time, for each host" },
       NUMBER(OPTION_NUMBER, worker.long_slots, 1, 1024) },
     { { "worker", "any", "true", "Also take jobs for any host" }, FLAG(worker.any) },
-    { { "worker", "drain_timeout", "30s", "How long running jobs may go on after SIGTERM" },
+    { { "worker", "drain_timeout", "0s", "How long SIGTERM waits for long jobs before they are handed over" },
       NUMBER(OPTION_SECONDS, worker.drain_timeout_s, 0, 86400) },
     { { "worker", "host_patience", "30s", "How long a job waits for a host that cannot be reached" },
       NUMBER(OPTION_SECONDS, worker.host_patience_s, 0, 3600) },
+    { { "worker", "janitor_interval", "10m",
+        "How often each host is looked over for stale stamps; 0: never" },
+      NUMBER(OPTION_SECONDS, worker.janitor_interval_s, 0, 86400) },
+    { { "worker", "stamp_age", "1d", "How old the stamp of an ended job must be to count as stale" },
+      NUMBER(OPTION_SECONDS, worker.stamp_age_s, 1, 365 * 86400) },
 
     { { "limits", "max_body", "1M", "The largest job, in bytes" },
       NUMBER(OPTION_BYTES, limits.max_body, 1024, 64 * 1024 * 1024) },
@@ -193,6 +198,12 @@ static const struct option_row table[] = {
       NUMBER(OPTION_NUMBER, limits.max_pending, 16, 16 * 1024 * 1024) },
     { { "limits", "progress_interval", "1s", "At most one progress event of a job in this time" },
       NUMBER(OPTION_MILLISECONDS, limits.progress_interval_ms, 10, 3600 * 1000) },
+    { { "limits", "max_attempts", "3", "Attempts of a job that fails for a reason that may pass" },
+      NUMBER(OPTION_NUMBER, limits.max_attempts, 1, 100) },
+    { { "limits", "retry_delays", "5s 30s 2m 10m", "Before the second attempt, the third, and so on" },
+      TEXT(limits.retry_delays, config_complaint_delays) },
+    { { "limits", "max_crashes", "3", "How often a job may end its worker before it is given up" },
+      NUMBER(OPTION_NUMBER, limits.max_crashes, 1, 100) },
     { { "limits", "reply_to", REPLY_TO, "What a job's reply_to must match, a regular expression" },
       TEXT(reply_to, config_complaint_pattern) },
 
@@ -203,6 +214,13 @@ static const struct option_row table[] = {
     { { "results", "max_age", "7d", "How long an outcome stays there" },
       NUMBER(OPTION_SECONDS, results.max_age_s, 1,
              49 * 86400) }, /* the broker counts milliseconds in 32 bits */
+
+    { { "journal", "max_bytes", "1G", "The size of the stream that remembers outcomes for other workers" },
+      NUMBER(OPTION_BYTES, journal.max_bytes, 1024 * 1024, INT64_C(1) << 50) },
+    { { "journal", "max_age", "1d", "How long an outcome is remembered there" },
+      NUMBER(OPTION_SECONDS, journal.max_age_s, 60, 365 * 86400) },
+    { { "journal", "lookback", "1h", "How far back it is read for a job that comes a second time" },
+      NUMBER(OPTION_SECONDS, journal.lookback_s, 1, 365 * 86400) },
 
     { { "log", "level", "info", "error, warning, info or debug" }, TEXT(log_level, config_complaint_level) },
     { { "log", "format", "text", "text or json" }, TEXT(log_format, config_complaint_format) },

@@ -140,6 +140,7 @@ static void request_take_properties(struct request *request, const struct envelo
     string_replace(&request->traceparent, delivery->traceparent);
     string_replace(&request->tracestate, delivery->tracestate);
     string_replace(&request->requester, delivery->user_id);
+    request->attempt = delivery->attempt > 1 ? (int)delivery->attempt : 1;
     if (delivery->reply_to && rules_allow_reply_to(rules, delivery->reply_to))
         string_replace(&request->reply_to, delivery->reply_to);
     if (delivery->timestamp > 0 && delivery->timestamp < (uint64_t)request->received_ms / 1000)
@@ -201,6 +202,8 @@ static int request_take_options(struct request *request, struct error *err)
     const char *on_failure = json_string_value(json_object_get(request->document, "on_failure"));
 
     request->rollback = !on_failure || strcmp(on_failure, "keep") != 0;
+    request->retry_uncertain = json_is_true(json_object_get(request->document, "retry_uncertain"));
+    request->max_attempts = (int)json_number_value(json_object_get(request->document, "max_attempts"));
     request->labels = json_object_get(request->document, "labels");
     if (!deadline)
         return 0;
@@ -268,7 +271,7 @@ static int request_check_delivery(const struct request *request, const struct de
 int envelope_parse(const struct envelope_rules *rules, const struct delivery *delivery,
                    struct request *request, struct error *err)
 {
-    *request = (struct request){ .rollback = true, .received_ms = envelope_now_ms() };
+    *request = (struct request){ .rollback = true, .attempt = 1, .received_ms = envelope_now_ms() };
     request_take_properties(request, rules, delivery);
     if (delivery->oversized)
         return error_set_at(err, ERROR_TOO_LARGE, "", "the body has %zu bytes, more than this worker takes",
@@ -284,7 +287,7 @@ int envelope_parse(const struct envelope_rules *rules, const struct delivery *de
 int envelope_parse_document(const struct envelope_rules *rules, const char *text, size_t length,
                             struct request *request, struct error *err)
 {
-    *request = (struct request){ .rollback = true, .received_ms = envelope_now_ms() };
+    *request = (struct request){ .rollback = true, .attempt = 1, .received_ms = envelope_now_ms() };
     if (request_load(request, text, length, err) < 0)
         return -1;
     request_take_document(request);

@@ -27,11 +27,14 @@ struct request {
     json_t *labels;           /* lent from document; NULL where none */
     int64_t deadline_ms;      /* since 1970; 0: none */
     bool rollback;            /* on_failure, true unless "keep" */
+    bool retry_uncertain;     /* do again what may have been done already */
+    int max_attempts;         /* 0: as configured */
+    int attempt;              /* which this is, from 1 */
     char *reply_to;           /* NULL where none, or refused */
     char *correlation_id;
     char *traceparent;
     char *tracestate;
-    char *requester;     /* the broker's word for who published, NULL where it gave none */
+    char *requester;     /* the broker's word for who published first, NULL where it gave none */
     int64_t received_ms; /* since 1970: the message's timestamp, or when it came in */
 };
 
@@ -62,7 +65,10 @@ enum outcome_state {
     OUTCOME_FAILED,
     OUTCOME_CANCELLED,
     OUTCOME_EXPIRED,
-    OUTCOME_UNCERTAIN
+    OUTCOME_UNCERTAIN,
+    /* These two are never told: the job goes on, later or elsewhere. */
+    OUTCOME_RETRY,
+    OUTCOME_GIVEN_UP,
 };
 
 /* "succeeded", …; static. */
@@ -89,7 +95,7 @@ void outcome_done(struct outcome *outcome);
 json_t *envelope_outcome(const struct request *request, const struct outcome *outcome, const char *host,
                          const char *worker);
 
-/* The CloudEvent of a job under way: `state` is started, progress or retrying; `data` is stolen; `serial` makes the
+/* The CloudEvent of a job under way: `state` is started, progress, retrying, cancelling or not-cancelled; `data` is stolen; `serial` makes the
  * id `<job id>/<state>/<serial>` unique. */
 json_t *envelope_job_event(const struct request *request, const char *state, uint64_t serial,
                            const char *host, json_t *data);

@@ -16,7 +16,8 @@
 
 static const char *const state_names[] = {
     [OUTCOME_SUCCEEDED] = "succeeded", [OUTCOME_FAILED] = "failed",       [OUTCOME_CANCELLED] = "cancelled",
-    [OUTCOME_EXPIRED] = "expired",     [OUTCOME_UNCERTAIN] = "uncertain",
+    [OUTCOME_EXPIRED] = "expired",     [OUTCOME_UNCERTAIN] = "uncertain", [OUTCOME_RETRY] = "retrying",
+    [OUTCOME_GIVEN_UP] = "given-up",
 };
 
 const char *outcome_state_name(enum outcome_state state)
@@ -63,7 +64,9 @@ static const struct {
 } data_schemas[] = {
     { "job.started", EVENT_SCHEMA "started" },
     { "job.progress", EVENT_SCHEMA "progress" },
-    { "job.retrying", NULL },
+    { "job.retrying", EVENT_SCHEMA "retrying" },
+    { "job.cancelling", EVENT_SCHEMA "cancelling" },
+    { "job.not-cancelled", EVENT_SCHEMA "notCancelled" },
     { "job.", EVENT_SCHEMA "outcome" },
     { "guest.", EVENT_SCHEMA "lifecycle" },
     { "host.connected", EVENT_SCHEMA "connected" },

@@ -34,6 +34,7 @@ struct job_run {
     struct undo *undos; /* the last one first */
     json_t *choice;
     bool unchanged;
+    bool adopted;
     bool undoing;     /* safe points hold no more: an undo is not cancelled */
     int64_t begun_ms; /* monotonic */
 
@@ -154,6 +155,11 @@ int job_undo(struct job *job, const char *what, job_undo_function function, json
     return 0;
 }
 
+void job_adopted(struct job *job)
+{
+    run_of(job)->adopted = true;
+}
+
 void job_unchanged(struct job *job)
 {
     run_of(job)->unchanged = true;
@@ -226,6 +232,7 @@ struct job_run *job_run_new(const struct job_run_settings *settings, struct erro
     run->job.host = hypervisor_name(settings->hypervisor);
     run->job.type = settings->type;
     run->job.params = settings->request->params;
+    run->job.again = settings->again;
     run->progress =
         progress_new(settings->progress_interval_ms, settings->quiet_ms, run_tell_progress, run, err);
     if (!run->progress) {
@@ -257,8 +264,10 @@ void job_run_free(struct job_run *run)
     free(run);
 }
 
-void job_run_cancel(struct job_run *run)
+void job_run_cancel(struct job_run *run, const char *reason)
 {
+    (void)reason;
+
     SCOPE_LOCK(&run->lock);
 
     run->cancelled = true;
@@ -413,6 +422,20 @@ void job_run_execute(struct job_run *run, struct outcome *outcome)
     run_disconnect(run);
     run_fall_silent(run);
     outcome->changed = !run->unchanged && !run_only_looks(run);
+    outcome->adopted = run->adopted;
     outcome->choice = STEAL(&run->choice);
     outcome->run_ms = monotonic_now_ms() - begun_ms;
+}
+
+int job_run_sweep(struct job_run *run, struct error *err)
+{
+    int rc;
+
+    if (!run->settings.type->sweep)
+        return 0;
+    if (run_connect(run, err) < 0)
+        return -1;
+    rc = run->settings.type->sweep(&run->job, err);
+    run_disconnect(run);
+    return rc;
 }

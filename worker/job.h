@@ -34,6 +34,11 @@ enum job_lane {
 
 enum job_resource { JOB_NOTHING, JOB_GUEST, JOB_NEW_GUEST, JOB_DOMAIN_XML, JOB_VOLUME, JOB_POOL };
 
+/* Clears the stamps that the job may have left on what it created, as far as they are its own (stamp.h): all that it
+ * needs to know is in the parameters. Called when the outcome is safe, and again when nobody knows whether it was. What
+ * is not there is success. */
+typedef int (*job_sweeper)(struct job *job, struct error *err);
+
 /* What the job must have for itself (write) or share (read) while it runs. `pointer` is a JSON pointer into the
  * parameters, where `*` stands for every element of an array: "/disks/<*>/volume"; "" is the parameters
  * themselves. A guest is a string (name or UUID), a volume an object with pool and volume, a pool a string. A domain XML
@@ -52,6 +57,8 @@ struct job_type {
     enum job_lane lane;
     job_handler run;
     struct job_claim claims[JOB_CLAIMS_MAX]; /* up to the first JOB_NOTHING */
+    job_sweeper sweep; /* of a type that stamps what it creates; NULL: it creates nothing */
+    bool once; /* to do it twice would do harm, and nothing tells whether it has been done: a reboot */
 };
 
 /* The type of that name in a NULL-terminated list of tables, NULL where there is none. */
@@ -63,6 +70,7 @@ struct job {
     const char *host; /* where it runs; never "any" */
     const struct job_type *type;
     const json_t *params;
+    bool again; /* an earlier attempt may have begun: what carries the job's own stamp is to be taken over */
     virConnectPtr conn; /* for the handler's thread; not to be closed or kept */
 };
 
@@ -72,7 +80,12 @@ json_int_t job_integer(const json_t *object, const char *key, json_int_t fallbac
 bool job_flag(const json_t *object, const char *key, bool fallback);
 
 /* Begins a step: names it for errors and progress ("clone", "define", "start"), and is a safe point: -1 when the job
- * has been cancelled or its deadline has passed. `step` is copied. */
+ * has been cancelled, its deadline has passed, or it has been given up to another worker. While the worker does not know
+ * whether the job is still its own (its delivery came over a connection that is gone), a safe point waits. So it
+ * belongs right before each effect. `step` is copied.
+ *
+ * A handler whose type has stamps first takes over what an earlier attempt has left, with its undo, and only then comes
+ * to its first safe point: a job that is cancelled after it was begun must undo that. */
 int job_step(struct job *job, const char *step, struct error *err);
 
 /* A safe point in the middle of a step. */
@@ -89,6 +102,22 @@ typedef int (*job_undo_function)(struct job *job, const json_t *state, struct er
  * `rollback` as `undo`, `state` (stolen, an object) as `target`. To be called right before or after the effect,
  * whichever leaves nothing behind. */
 int job_undo(struct job *job, const char *what, job_undo_function undo, json_t *state, struct error *err);
+
+/* Something that an earlier attempt had done or begun was taken over: `adopted` is true in the outcome. */
+void job_adopted(struct job *job);
+
+/* While the handler is in a call that returns only when all is done: `stop` is called, once, on another thread, when the
+ * job is to stop meanwhile (cancelled, deadline passed, given up: `given_up` says that it is only to be let alone). It
+ * must not block for long. With NULL no more, and one that runs is waited for. */
+typedef void (*job_stop_function)(void *opaque, bool given_up);
+void job_on_stop(struct job *job, job_stop_function stop, void *opaque);
+
+/* The same for a libvirt job of the domain (save, migrate, dump), which can be aborted: from begin to end, a stop calls
+ * virDomainAbortJob over another connection, waiting no more than 30 seconds for it. -1: no memory; nothing is watched.
+ * job_abort_end tells whether an abort was sent. */
+struct job_abort;
+struct job_abort *job_abort_begin(struct job *job, virDomainPtr dom, struct error *err);
+bool job_abort_end(struct job_abort *abort);
 
 /* The wished state held already: `changed` is false in the outcome. */
 void job_unchanged(struct job *job);

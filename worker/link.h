@@ -5,7 +5,8 @@
  *
  * The link connects, runs its owner's `open` (declare, consume), then moves messages until the connection breaks; then
  * it waits (jittered, growing from 0.2 s to 30 s) and starts over, for as long as it lives. What was published and not
- * confirmed is sent again over the new connection; deliveries of the old one can no longer be settled and come again.
+ * confirmed is sent again over the new connection, but for messages bound to the old one (`epoch`), which are lost;
+ * deliveries of the old one can no longer be settled and come again.
  * The only file that knows librabbitmq is link.c (with its private parts link_*.c). */
 
 #ifndef VIRTJOB_LINK_H
@@ -56,6 +57,9 @@ void link_free(struct link *link);
  * thread. -1: the link has ended; the message has been settled as dropped. */
 int link_publish(struct link *link, struct message *message);
 
+/* The same, but never waits: 1 where there is no room, and the message stays with the caller. */
+int link_offer(struct link *link, struct message *message);
+
 enum link_settle { LINK_ACK, LINK_REQUEUE, LINK_REJECT };
 
 /* Any thread. Does nothing where the tag's connection is gone. */
@@ -67,6 +71,10 @@ void link_pause(struct link *link);
 
 /* Any thread. Connected and opened just now. */
 bool link_is_up(struct link *link);
+
+/* Any thread. Up, and the broker has been heard from within the heartbeat interval: so it has not given our deliveries
+ * to somebody else without our knowing. False for a moment after the process was stopped for long. */
+bool link_is_fresh(struct link *link);
 
 /* Any thread, once a second or so: shuts the socket down when the link has hung in one send longer than the
  * configured patience, so that the thread wakes up and reconnects. */

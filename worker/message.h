@@ -31,10 +31,14 @@ struct delivery {
     char *user_id;     /* validated by the broker */
     char *traceparent; /* headers of W3C Trace Context */
     char *tracestate;
-    uint64_t timestamp; /* seconds since 1970, 0 where absent */
-    char *body;         /* `length` bytes and a NUL after them; NULL when oversized */
-    size_t length;      /* as announced by the sender, also when oversized */
-    bool oversized;     /* above the link's max_body: the body was thrown away */
+    char *requester;       /* header x-virtjob-requester; a stranger may have written this and what follows */
+    char *reason;          /* header x-virtjob-reason, or x-first-death-reason, which is the broker's */
+    int64_t attempt;       /* header x-virtjob-attempt; 0 where absent or not within 1 to 1000000 */
+    int64_t stream_offset; /* header x-stream-offset of what a stream delivers; -1: none */
+    uint64_t timestamp;    /* seconds since 1970, 0 where absent */
+    char *body;            /* `length` bytes and a NUL after them; NULL when oversized */
+    size_t length;         /* as announced by the sender, also when oversized */
+    bool oversized;        /* above the link's max_body: the body was thrown away */
 };
 
 void delivery_free(struct delivery *delivery);
@@ -43,6 +47,7 @@ enum message_fate {
     MESSAGE_CONFIRMED, /* the broker has it in every queue it was routed to */
     MESSAGE_RETURNED, /* mandatory, and no queue wanted it (basic.return, then the confirm); or the broker closes the
                         * channel whenever it sees it (no such exchange, no permission) */
+    MESSAGE_LOST,    /* it was for one connection (`epoch`), which has ended: the broker may have it or not */
     MESSAGE_DROPPED, /* let go before the broker had it: the link ended, or a droppable message under pressure */
 };
 
@@ -58,11 +63,17 @@ struct message {
     char *user_id;
     char *traceparent;
     char *tracestate;
-    char *reason; /* header `x-virtjob-reason`, for virtjob.dead */
+    char *reason;    /* header `x-virtjob-reason`, for virtjob.dead */
+    char *requester; /* header `x-virtjob-requester`: who published the job that is retried */
+    int64_t attempt; /* header `x-virtjob-attempt`; 0: none */
     char *body;
     size_t length;
     uint64_t timestamp; /* seconds since 1970; 0: none */
     const char *kind; /* label of the metrics: "outcome", "progress", "lifecycle", …; static; NULL: "other" */
+    /* Not 0: to be published over this connection of the link and no other (struct delivery_tag). What answers a delivery
+     * goes over the connection that it came by: once the broker has given the delivery to somebody else, that connection
+     * is closed, and no answer of ours can arrive any more. */
+    uint64_t epoch;
     bool persistent;
     bool mandatory;
     bool droppable; /* progress */

@@ -100,7 +100,7 @@ START_TEST(defaults_are_those_of_the_header)
     ck_assert_int_eq(config->worker.quick_prefetch, 256);
     ck_assert_int_eq(config->worker.long_slots, 4);
     ck_assert(config->worker.any);
-    ck_assert_int_eq(config->worker.drain_timeout_s, 30);
+    ck_assert_int_eq(config->worker.drain_timeout_s, 0);
     ck_assert_int_eq(config->worker.host_patience_s, 30);
     ck_assert_uint_eq(config->limits.max_body, 1 << 20);
     ck_assert_int_eq(config->limits.max_pending, 65536);

@@ -14,7 +14,7 @@
 #include "log.h"
 
 static struct config_broker broker;
-static int fates[3];
+static int fates[MESSAGE_DROPPED + 1];
 static char order[4096]; /* the message ids in the order of their fates, each with a letter for it */
 
 static void setup(void)

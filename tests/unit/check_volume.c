@@ -380,7 +380,7 @@ static void stop_at_progress(void *opaque, const char *state, json_t *data)
     if (strcmp(state, "progress") != 0)
         return;
     if (stopper->cancel)
-        job_run_cancel(stopper->run);
+        job_run_cancel(stopper->run, NULL);
     else
         stopper->request.deadline_ms = 1;
 }

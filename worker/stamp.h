@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * Copyright (C) the virtjob authors */
+
+/* Stamps: the record that a job leaves in libvirt of what it creates, so that whoever gets the job next can tell its
+ * own beginnings from somebody else's things.
+ *
+ * A volume's record is a small volume beside it, `<name>.virtjob`, whose content is JSON. It is made before the volume
+ * (`intended`), changed when libvirt has returned (`done`), and cleared when the job's outcome is safe. Making it is
+ * what excludes others: of two jobs, only one can make the record of a name. A guest's record is an element in its
+ * metadata, a part of the very XML that defines it; it stays, and says where the guest came from. */
+
+#ifndef VIRTJOB_STAMP_H
+#define VIRTJOB_STAMP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <jansson.h>
+#include <libvirt/libvirt.h>
+#include <libxml/tree.h>
+
+#include "error.h"
+
+#define STAMP_ID_SIZE   37
+#define STAMP_TYPE_SIZE 65
+
+#define STAMP_SUFFIX    ".virtjob"
+#define STAMP_NAMESPACE "https://virtjob.io/xmlns/stamp/1"
+
+enum stamp_state {
+    STAMP_NONE, /* there is no record */
+    STAMP_BLANK, /* a record of which nothing can be read: its writer died before it wrote, or it is not ours */
+    STAMP_INTENDED, /* may have been begun; may be whole, a part, or not there at all */
+    STAMP_DONE,     /* libvirt has said that it is whole */
+};
+
+/* A record. A plain value, but for `result`: stamp_done frees it. */
+struct stamp {
+    enum stamp_state state;
+    char job[STAMP_ID_SIZE];    /* whose it is; "" where blank */
+    char type[STAMP_TYPE_SIZE]; /* of the job */
+    bool part;                  /* of a job that makes more than this volume */
+    int64_t time_ms; /* since 1970: when it was first written; of a blank one when its file was, 0 unknown */
+    uint64_t capacity; /* volumes: of what is to be made; 0: not told */
+    json_t *result;    /* volumes, done: what the handler wants to know again; NULL: nothing */
+};
+
+void stamp_done(struct stamp *stamp);
+
+static inline void cleanup_stamp(struct stamp *stamp)
+{
+    stamp_done(stamp);
+}
+
+/* Whether it is the stamp of this job (never where blank or none). */
+bool stamp_is_of(const struct stamp *stamp, const char *job);
+
+/* Volumes. `pool` is active, `volume` the name of what is stamped. A pool whose driver cannot write into its volumes
+ * (libvirt's test driver, rbd), or where every volume is a partition, has no stamps: read finds none, write and clear
+ * succeed without doing anything, and *ret_kept (may be NULL) is false. */
+
+/* Whether the name is that of a record: never shown, never to be made by name. */
+bool stamp_is_record(const char *volume);
+
+/* Fills `ret_stamp` (stamp_done), with STAMP_NONE where there is none. -1 where nothing is known. */
+int stamp_read_volume(virStoragePoolPtr pool, const char *volume, struct stamp *ret_stamp, struct error *err);
+
+/* Makes the record, with `stamp`'s job, type, part, capacity, as intended. ERROR_BUSY where there is one already, be
+ * it whose it may. */
+int stamp_intend_volume(virStoragePoolPtr pool, const char *volume, const struct stamp *stamp, bool *ret_kept,
+                        struct error *err);
+
+/* Writes over the record, which the caller has found to be its job's, or free to be taken over. */
+int stamp_write_volume(virStoragePoolPtr pool, const char *volume, const struct stamp *stamp,
+                       struct error *err);
+
+/* Deletes the record where it is this job's (NULL: whosever). One that is not there, or another's, is success. */
+int stamp_clear_volume(virStoragePoolPtr pool, const char *volume, const char *job, struct error *err);
+
+/* Guests. */
+
+/* Puts the stamp into a domain XML, in place of any that is there: a copied XML has its original's. */
+int stamp_put_guest(xmlDocPtr doc, const struct stamp *stamp, struct error *err);
+
+/* The stamp in the persistent definition, or in the live one of a transient guest; STAMP_NONE where there is none. */
+int stamp_read_guest(virDomainPtr dom, struct stamp *ret_stamp, struct error *err);
+
+/* Marks the stamp done where it is this job's and intended. A guest that is gone, or another's stamp, is success. */
+int stamp_finish_guest(virDomainPtr dom, const char *job, struct error *err);
+
+#endif
