@@ -129,8 +129,9 @@ int volume_check_writer(struct job *job, virStorageVolPtr vol, const char *where
     AUTO(string) char *guest = NULL;
     int used = volume_used_by(job->conn, VIR_CONNECT_LIST_DOMAINS_ACTIVE, VOLUME_WRITES, vol, &guest, err);
 
-    if (used > 0)
-        return error_set_at(err, ERROR_BUSY, where, "guest '%s' runs and can write to volume '%s'", guest,
-                            virStorageVolGetName(vol));
-    return used;
+    if (used <= 0)
+        return used;
+    error_set_at(err, ERROR_BUSY, where, "guest '%s' runs and can write to volume '%s'", guest,
+                 virStorageVolGetName(vol));
+    return error_set_lasting(err);
 }

@@ -62,7 +62,7 @@ const char *error_text(enum error_code code)
 
 bool error_is_transient(const struct error *err)
 {
-    return error_row(err->code)->transient;
+    return error_row(err->code)->transient && !err->lasting;
 }
 
 /* A character that the end of a buffer has cut, or bytes of a file name that never were UTF-8: JSON carries neither,
@@ -147,6 +147,13 @@ int error_locate(struct error *err, const char *where)
         error_make_utf8(err->where);
         error_end_pointer(err->where);
     }
+    return -1;
+}
+
+int error_set_lasting(struct error *err)
+{
+    if (err)
+        err->lasting = true;
     return -1;
 }
 

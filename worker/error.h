@@ -45,6 +45,7 @@ struct error {
     char message[512]; /* one sentence for a person, no final full stop */
     char where[256];   /* JSON pointer into the job (RFC 6901), "" for the whole; valid when has_where */
     bool has_where;
+    bool lasting;              /* will not pass by itself, whatever its code: no reason to try again */
     int libvirt_code;          /* virErrorNumber, 0 where libvirt had no part */
     int libvirt_domain;        /* virErrorDomain */
     char libvirt_message[512]; /* as libvirt said it */
@@ -74,6 +75,9 @@ int error_set_memory(struct error *err);
 
 /* Adds the pointer of the fault to an error that has none yet; returns -1. */
 int error_locate(struct error *err, const char *where);
+
+/* Marks an error that will not pass by itself though others of its code do; returns -1. */
+int error_set_lasting(struct error *err);
 
 /* "no-space": the stable name; "internal" for a code out of range. Static. */
 const char *error_name(enum error_code code);

@@ -97,6 +97,19 @@ START_TEST(a_message_is_one_line)
 }
 END_TEST
 
+START_TEST(what_lasts_is_not_tried_again)
+{
+    struct error err = ERROR_INIT;
+
+    error_set(&err, ERROR_BUSY, "a lock");
+    ck_assert(error_is_transient(&err));
+    ck_assert_int_eq(error_set_lasting(&err), -1);
+    ck_assert(!error_is_transient(&err));
+    error_set(&err, ERROR_BUSY, "another");
+    ck_assert(error_is_transient(&err));
+}
+END_TEST
+
 /* Asking for a name forgets libvirt's last error: the message must not. */
 START_TEST(the_words_of_libvirt_outlive_the_arguments)
 {
@@ -128,6 +141,7 @@ int main(void)
     tcase_add_test(tcase, what_is_no_utf8_is_replaced);
     tcase_add_test(tcase, good_utf8_stays);
     tcase_add_test(tcase, a_message_is_one_line);
+    tcase_add_test(tcase, what_lasts_is_not_tried_again);
     tcase_add_test(tcase, the_words_of_libvirt_outlive_the_arguments);
     suite_add_tcase(suite, tcase);
     srunner_run_all(runner, CK_ENV);
