@@ -18,6 +18,8 @@
 #define UNDO_WAIT_MS    30000
 #define UNDO_PAUSE_MS   500
 
+#define LOCKED          "Is another process using the image"
+
 #define RESERVED_SUFFIX ".virtjob"
 
 /* libvirt passes on what qemu-img wrote, line end and all. */
@@ -43,11 +45,17 @@ static enum error_code error_refine(const struct error *err)
         return err->code;
     if (storage && strstr(said, "already in use"))
         return ERROR_CONFLICT;
-    if (strstr(said, "Is another process using the image")) /* QEMU's lock on it */
+    if (strstr(said, LOCKED))
         return ERROR_BUSY;
     if (strstr(said, "No space left on device") || strstr(said, "Disk quota exceeded"))
         return ERROR_NO_SPACE;
     return err->code;
+}
+
+/* QEMU's lock on an image: as long as the guest runs that has it. */
+static bool error_is_lasting(const struct error *err)
+{
+    return err->code == ERROR_BUSY && strstr(err->libvirt_message, LOCKED);
 }
 
 int volume_error_kept(struct error *err, const char *fmt, ...)
@@ -64,6 +72,7 @@ int volume_error_kept(struct error *err, const char *fmt, ...)
     error_trim(err->message);
     error_trim(err->libvirt_message);
     err->code = error_refine(err);
+    err->lasting = error_is_lasting(err);
     return -1;
 }
 
@@ -176,6 +185,14 @@ int volume_undo_create(struct job *job, const json_t *state, struct error *err)
     return 0;
 }
 
+int volume_stamp_clear(struct job *job, const json_t *ref, struct error *err)
+{
+    (void)job;
+    (void)ref;
+    (void)err;
+    return 0;
+}
+
 static int handle_info(struct job *job, json_t **ret_result, struct error *err)
 {
     AUTO(volume) virStorageVolPtr vol = NULL;
@@ -192,10 +209,11 @@ static int delete_check_use(struct job *job, virStorageVolPtr vol, struct error 
     if (job_flag(job->params, "force", false))
         return 0;
     int used = volume_used_by(job->conn, VIR_CONNECT_LIST_DOMAINS_ACTIVE, VOLUME_ANY_USE, vol, &guest, err);
-    if (used > 0)
-        return error_set_at(err, ERROR_BUSY, "/params/volume", "guest '%s' runs on volume '%s'", guest,
-                            virStorageVolGetName(vol));
-    return used;
+    if (used <= 0)
+        return used;
+    error_set_at(err, ERROR_BUSY, "/params/volume", "guest '%s' runs on volume '%s'", guest,
+                 virStorageVolGetName(vol));
+    return error_set_lasting(err);
 }
 
 static int handle_delete(struct job *job, json_t **ret_result, struct error *err)

@@ -51,7 +51,8 @@ int volume_find_pool(struct job *job, const char *name, const char *where, virSt
 int volume_find(struct job *job, const json_t *ref, const char *where, virStoragePoolPtr *ret_pool,
                 virStorageVolPtr *ret_vol, struct error *err);
 
-/* Whether a volume could be made by that name: its pool is active, the name free, neither reserved nor too long. */
+/* Whether a volume could be made by that name: its pool is active, the name free, neither reserved nor too long. Where
+ * job->again, a volume that carries this job's stamp is no obstacle: making it will take it over. */
 int volume_check_free(struct job *job, const json_t *ref, const char *where, struct error *err);
 
 /* Deletes; one that is not there is success, with *ret_gone (may be NULL) set: it had gone already. */
@@ -59,6 +60,10 @@ int volume_delete(virStorageVolPtr vol, bool *ret_gone, struct error *err);
 
 /* An undo (job_undo) for a volume that the job has created: `state` is its reference. */
 int volume_undo_create(struct job *job, const json_t *state, struct error *err);
+
+/* Clears the record of the volume that the reference names, where it is this job's (stamp.h): a part of a job_sweeper. A
+ * pool that is not there has none. */
+int volume_stamp_clear(struct job *job, const json_t *ref, struct error *err);
 
 /* error_set_libvirt with what is known of the storage driver: its "still being allocated" is ERROR_BUSY, a full disk is
  * ERROR_NO_SPACE even where only qemu-img said so, a name or file that exists is ERROR_CONFLICT. */
@@ -81,7 +86,9 @@ bool volume_path_is(const char *path, const char *other);
 
 /* Does what volume.clone does: `params` is an object as the parameters of that type, `where` its own pointer
  * ("/params", "/params/disks/0"). Begins the step "clone", registers its undo, reports its progress. The result, a new
- * reference, is {"volume": volumeInfo, "method", "why"?}: `why` only where the method was left to us. */
+ * reference, is {"volume": volumeInfo, "method", "why"?}: `why` only where the method was left to us. Where job->again, what
+ * an earlier attempt has made of it is taken over (job_adopted). Its record says that it is a part where `where` is not
+ * "/params"; to clear it (volume_stamp_clear) is the sweeper's. */
 int volume_clone_run(struct job *job, const json_t *params, const char *where, json_t **ret_result,
                      struct error *err);
 
