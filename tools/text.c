@@ -176,6 +176,20 @@ char *text_duration(int64_t ms, char *out, size_t size)
     return out;
 }
 
+char *text_age(int64_t s, char *out, size_t size)
+{
+    static const struct {
+        const char *unit;
+        int64_t s;
+    } units[] = { { "d", 86400 }, { "h", 3600 }, { "min", 60 }, { "s", 1 } };
+    size_t i = 0;
+
+    while (i < 3 && s < 2 * units[i].s)
+        i++;
+    snprintf(out, size, "%lld %s", (long long)(s < 0 ? 0 : s / units[i].s), units[i].unit);
+    return out;
+}
+
 #define DISTANCE_MAX 64
 
 static size_t least_of(size_t one, size_t other)

@@ -35,6 +35,10 @@ char *text_duration(int64_t ms, char *out, size_t size);
 /* A time to look at while it runs: "0:03", "1:05", "2:03:04". Returns `out`, at least 24 bytes. */
 char *text_clock(int64_t s, char *out, size_t size);
 
+/* How long ago, in one unit and never less than two of a larger one: "40 s", "90 s", "5 min", "3 d". Returns `out`, at
+ * least 32 bytes. */
+char *text_age(int64_t s, char *out, size_t size);
+
 /* How many characters to change, add, drop or swap (neighbours) to get from one word to the other; SIZE_MAX for words
  * above 64 bytes. For "did you mean". */
 size_t text_distance(const char *one, const char *other);

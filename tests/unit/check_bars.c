@@ -220,6 +220,11 @@ START_TEST(amounts_and_times)
     ck_assert_str_eq(text_duration(65000, out, sizeof(out)), "1:05 min");
     ck_assert_str_eq(text_duration(-1, out, sizeof(out)), "0 ms");
     ck_assert_str_eq(text_clock(7384, out, sizeof(out)), "2:03:04");
+    ck_assert_str_eq(text_age(-1, out, sizeof(out)), "0 s");
+    ck_assert_str_eq(text_age(119, out, sizeof(out)), "119 s");
+    ck_assert_str_eq(text_age(120, out, sizeof(out)), "2 min");
+    ck_assert_str_eq(text_age(7199, out, sizeof(out)), "119 min");
+    ck_assert_str_eq(text_age(3 * 86400 + 5, out, sizeof(out)), "3 d");
 }
 END_TEST
 
