@@ -40,6 +40,8 @@ struct stamp {
     char job[STAMP_ID_SIZE];    /* whose it is; "" where blank */
     char type[STAMP_TYPE_SIZE]; /* of the job */
     bool part;                  /* of a job that makes more than this volume */
+    bool
+        replaced; /* guests: the definition took the place of another, so undefining the guest undoes nothing */
     int64_t time_ms; /* since 1970: when it was first written; of a blank one when its file was, 0 unknown */
     uint64_t capacity; /* volumes: of what is to be made; 0: not told */
     json_t *result;    /* volumes, done: what the handler wants to know again; NULL: nothing */
@@ -79,13 +81,16 @@ int stamp_clear_volume(virStoragePoolPtr pool, const char *volume, const char *j
 
 /* Guests. */
 
-/* Puts the stamp into a domain XML, in place of any that is there: a copied XML has its original's. */
+/* Puts the stamp, with the time of now where it has none, into a domain XML, in place of any that is there: a copied XML
+ * has its original's. */
 int stamp_put_guest(xmlDocPtr doc, const struct stamp *stamp, struct error *err);
 
-/* The stamp in the persistent definition, or in the live one of a transient guest; STAMP_NONE where there is none. */
+/* The stamp in the persistent definition, or in the live one of a transient guest; STAMP_NONE where there is none, or no
+ * such guest any more. ERROR_UNSUPPORTED where the driver keeps no metadata. */
 int stamp_read_guest(virDomainPtr dom, struct stamp *ret_stamp, struct error *err);
 
-/* Marks the stamp done where it is this job's and intended. A guest that is gone, or another's stamp, is success. */
+/* Marks the stamp done where it is this job's and intended, in the definition and in the guest that runs. One that is gone,
+ * another's stamp, or a driver without any, is success. */
 int stamp_finish_guest(virDomainPtr dom, const char *job, struct error *err);
 
 #endif
