@@ -32,7 +32,9 @@ static struct config config = {
                 .send_timeout_s = 30,
                 .blocked_timeout_s = 300,
                 .verify_host_name = true },
+    .limits = { .retry_delays = (char *)"1s 2s" },
     .results = { .max_length = 1000000, .max_age_s = 604800 },
+    .journal = { .max_bytes = 64 << 20, .max_age_s = 86400 },
 };
 static struct link_settings settings = {
     .broker = &config.broker, .name = "test", .max_body = 1 << 20, .max_pending = 65536
@@ -66,8 +68,7 @@ static void say_locked(json_t *event)
 static int on_open(struct link *link, void *opaque, struct error *err)
 {
     (void)opaque;
-    if (lane && (topology_declare_events(topology, link, err) < 0 ||
-                 topology_open_lane(topology, link, lane, types, (uint16_t)prefetch, err) < 0))
+    if (lane && topology_open_lane(topology, link, lane, types, (uint16_t)prefetch, err) < 0)
         return -1;
     if (consume_from) {
         static const struct link_argument quorum[] = { { .key = "x-queue-type", .text = "quorum" }, { 0 } };
