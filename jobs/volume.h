@@ -62,9 +62,9 @@ int volume_delete(virStorageVolPtr vol, bool *ret_gone, struct error *err);
 /* An undo (job_undo) for a volume that the job has created: `state` is its reference. */
 int volume_undo_create(struct job *job, const json_t *state, struct error *err);
 
-/* Takes over what an earlier attempt has left by that name, where it carries this job's stamp, and makes no more of it: the
- * undo is registered, as in the step "clone", the job has adopted. What is not there or not the job's is success, with STAMP_NONE in
- * `ret_stamp` (stamp_done). It needs no safe point before it, so that a cancelled job knows all that it must undo; a
+/* Takes over what an earlier attempt has left by that name, where it carries this job's stamp, and makes no more of it:
+ * the undo is registered, the job has adopted. What is not there or not the job's is success, with STAMP_NONE in
+ * `ret_stamp` (stamp_done). It is no safe point, so that a cancelled job learns of all that it must undo; a
  * volume_clone_run that follows goes on with the volume and need not register its undo again. */
 int volume_adopt(struct job *job, const json_t *ref, const char *where, struct stamp *ret_stamp,
                  struct error *err);

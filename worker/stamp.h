@@ -40,8 +40,7 @@ struct stamp {
     char job[STAMP_ID_SIZE];    /* whose it is; "" where blank */
     char type[STAMP_TYPE_SIZE]; /* of the job */
     bool part;                  /* of a job that makes more than this volume */
-    bool
-        replaced; /* guests: the definition took the place of another, so undefining the guest undoes nothing */
+    bool replaced;   /* guests: there was another definition before: to undefine the guest undoes nothing */
     int64_t time_ms; /* since 1970: when it was first written; of a blank one when its file was, 0 unknown */
     uint64_t capacity; /* volumes: of what is to be made; 0: not told */
     json_t *result;    /* volumes, done: what the handler wants to know again; NULL: nothing */
