@@ -105,6 +105,11 @@ START_TEST(defaults_are_those_of_the_header)
     ck_assert_uint_eq(config->limits.max_body, 1 << 20);
     ck_assert_int_eq(config->limits.max_pending, 65536);
     ck_assert_int_eq(config->limits.progress_interval_ms, 1000);
+    ck_assert_int_eq(config->limits.max_attempts, 3);
+    ck_assert_int_eq(config->limits.max_crashes, 3);
+    ck_assert_int_eq(config->journal.max_bytes, 1 << 30);
+    ck_assert_int_eq(config->journal.max_age_s, 86400);
+    ck_assert_int_eq(config->journal.lookback_s, 3600);
     ck_assert(config->results.enabled);
     ck_assert_int_eq(config->results.max_length, 1000000);
     ck_assert_int_eq(config->results.max_age_s, 7 * 86400);
@@ -237,7 +242,24 @@ static const struct {
     { "[limits]\nmax_body = 65M\n", "65M is above 67108864" },
     { "[limits]\nmax_body = 1023\n", "1023 is below 1024" },
     { "[limits]\nreply_to = (a\n", ":2: [limits] reply_to: the pattern is wrong at character 2: " },
+    { "[limits]\nmax_attempts = 0\n", ":2: [limits] max_attempts: 0 is below 1" },
+    { "[limits]\nmax_crashes = 101\n", ":2: [limits] max_crashes: 101 is above 100" },
+    { "[limits]\nretry_delays =\n", ":2: [limits] retry_delays: is not 1 to 8 durations between 1s and 24h" },
+    { "[limits]\nretry_delays = 5\n", "retry_delays: is not 1 to 8" },
+    { "[limits]\nretry_delays = 0s\n", "retry_delays: is not 1 to 8" },
+    { "[limits]\nretry_delays = -5s\n", "retry_delays: is not 1 to 8" },
+    { "[limits]\nretry_delays = 500ms\n", "retry_delays: is not 1 to 8" },
+    { "[limits]\nretry_delays = 1d\n", "retry_delays: is not 1 to 8" },
+    { "[limits]\nretry_delays = 25h\n", "retry_delays: is not 1 to 8" },
+    { "[limits]\nretry_delays = 99999999999999999999h\n", "retry_delays: is not 1 to 8" },
+    { "[limits]\nretry_delays = 5s, 30s\n", "retry_delays: is not 1 to 8" },
+    { "[limits]\nretry_delays = 5s30s\n", "retry_delays: is not 1 to 8" },
+    { "[limits]\nretry_delays = 5s soon\n", "retry_delays: is not 1 to 8" },
+    { "[limits]\nretry_delays = 1s 2s 3s 4s 5s 6s 7s 8s 9s\n", "retry_delays: is not 1 to 8" },
     { "[results]\nmax_age = 50d\n", "50d is above 4233600s" },
+    { "[journal]\nmax_bytes = 1023K\n", "[journal] max_bytes: 1023K is below 1048576" },
+    { "[journal]\nmax_age = 59s\n", "[journal] max_age: 59s is below 60s" },
+    { "[journal]\nlookback = 0\n", "[journal] lookback: 0 is below 1s" },
     { "[log]\nlevel = loud\n", ":2: [log] level: is none of error, warning, info, debug" },
     { "[log]\nlevel =\n", ":2: [log] level: is none of" },
     { "[log]\nformat = xml\n", ":2: [log] format: is neither text nor json" },
@@ -252,7 +274,7 @@ static const struct {
       ":2: unknown key 'url' in [broker]; known are uri, password_file, ca_file, " },
     { "[brokr]\nuri = amqp://a\n",
       ":1: unknown section [brokr]; known are [broker], [worker], [limits], [results], "
-      "[log], [metrics], [host NAME]" },
+      "[journal], [log], [metrics], [host NAME]" },
     { "[brokr]\n", ":1: unknown section [brokr]" },
     { "[ broker ]\n", ":1: unknown section [ broker ]" },
     { "[broker] # it\n", ":1: there is something behind the section" },
@@ -475,6 +497,42 @@ START_TEST(default_pattern_of_reply_to)
 }
 END_TEST
 
+/* Retries */
+
+START_TEST(retries_wait_longer_each_time_and_then_as_long_as_the_last)
+{
+    struct config *config = load_good("[limits]\nretry_delays = 5s 2m  1h\n");
+
+    ck_assert_int_eq(config_retry_delay(config, 1), 5);
+    ck_assert_int_eq(config_retry_delay(config, 2), 5);
+    ck_assert_int_eq(config_retry_delay(config, 3), 120);
+    ck_assert_int_eq(config_retry_delay(config, 4), 3600);
+    ck_assert_int_eq(config_retry_delay(config, 5), 3600);
+    ck_assert_int_eq(config_retry_delay(config, 1000000), 3600);
+    config_free(config);
+}
+END_TEST
+
+START_TEST(delays_are_listed_once_each)
+{
+    struct config *config = load_good("[limits]\nretry_delays =  60s 1s 1m 24h 1s 2s 3s 4s \n");
+    int delays[RETRY_DELAYS_MAX];
+
+    ck_assert_uint_eq(config_retry_delays(config, delays), 6);
+    ck_assert_int_eq(delays[0], 60);
+    ck_assert_int_eq(delays[1], 1);
+    ck_assert_int_eq(delays[2], 86400);
+    ck_assert_int_eq(delays[3], 2);
+    ck_assert_int_eq(delays[5], 4);
+    config_free(config);
+    config = set(NULL, NULL);
+    ck_assert_uint_eq(config_retry_delays(config, delays), 4);
+    ck_assert_int_eq(delays[0], 5);
+    ck_assert_int_eq(delays[3], 600);
+    config_free(config);
+}
+END_TEST
+
 #define COUNT(array) ((int)(sizeof(array) / sizeof(array[0])))
 
 int main(void)
@@ -498,6 +556,8 @@ int main(void)
     tcase_add_test(tcase, certificates_fit_together);
     tcase_add_loop_test(tcase, names_are_verified_and_addresses_cannot_be, 0, COUNT(uris));
     tcase_add_loop_test(tcase, default_pattern_of_reply_to, 0, COUNT(replies));
+    tcase_add_test(tcase, retries_wait_longer_each_time_and_then_as_long_as_the_last);
+    tcase_add_test(tcase, delays_are_listed_once_each);
     srunner_run_all(runner, CK_ENV);
     int failed = srunner_ntests_failed(runner);
     srunner_free(runner);
