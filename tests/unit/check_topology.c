@@ -13,13 +13,18 @@ START_TEST(names_are_made_under_the_prefix)
     const struct config config = { .broker = { .prefix = (char *)"blue.virtjob" } };
     struct topology *topology = topology_new(&config, NULL);
     char *queue = topology_queue_name(topology, "node1", "quick");
+    char *retry = topology_retry_name(topology, 30);
 
     ck_assert_str_eq(topology->jobs, "blue.virtjob.jobs");
     ck_assert_str_eq(topology->events, "blue.virtjob.events");
     ck_assert_str_eq(topology->results, "blue.virtjob.results");
     ck_assert_str_eq(topology->dead, "blue.virtjob.dead");
+    ck_assert_str_eq(topology->control, "blue.virtjob.control");
+    ck_assert_str_eq(topology->journal, "blue.virtjob.journal");
     ck_assert_str_eq(queue, "blue.virtjob.jobs.node1.quick");
+    ck_assert_str_eq(retry, "blue.virtjob.retry.30");
     free(queue);
+    free(retry);
     topology_free(topology);
     topology_free(NULL);
 }
