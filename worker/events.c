@@ -100,8 +100,7 @@ static int epoch_connect(struct epoch *epoch, virConnectPtr conn, struct error *
     epoch_begin(epoch);
     if (callbacks_register(epoch, conn, err) < 0 || snapshot_take(conn, &guests, err) < 0)
         return -1;
-    epoch_open(epoch, snapshot_host(conn), STEAL(&guests));
-    return 0;
+    return epoch_open(epoch, snapshot_host(conn), STEAL(&guests), err);
 }
 
 /* Until the connection breaks or the watch is to end; says why. */
@@ -134,6 +133,8 @@ static void watch_once(struct watch *watch, bool *up)
     virConnectPtr conn = NULL;
     const char *reason = NULL;
 
+    if (watch_tell_end(watch) < 0) /* the next epoch would have no room either */
+        return;
     if (!epoch || hypervisor_acquire_within(watch->hypervisor, HYPERVISOR_EVENTS, 0, &conn, &err) < 0)
         return watch_note_down(watch, up, err.message);
     if (epoch_connect(epoch, conn, &err) == 0) {
@@ -170,6 +171,7 @@ static void *watch_main(void *opaque)
         pause = pause * 2 < PAUSE_MIN_MS || monotonic_now_ms() - since > STABLE_MS ? PAUSE_MIN_MS : pause * 2;
         pause = pause > PAUSE_MAX_MS ? PAUSE_MAX_MS : pause;
     }
+    watch_tell_end(watch);
     return NULL;
 }
 

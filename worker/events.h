@@ -8,7 +8,12 @@
  * missed. After each (re)connection comes `host.connected` with seq 1, then one `host.snapshot` of all guests with their
  * states, then what happens; what happened while the snapshot was taken comes after it, so the last word on a guest is
  * always the newest. When the connection breaks, or the watch is stopped, `host.disconnected` ends the epoch. Callbacks
- * run on libvirt's event loop thread (hypervisor_loop_start). */
+ * run on libvirt's event loop thread (hypervisor_loop_start).
+ *
+ * Nothing waits for room under way to the broker, least of all that thread, which serves the keepalive of every
+ * connection. An event that finds none ends the epoch, as `overflow`: nothing more is told of it but its end, as soon as
+ * there is room for that, and then comes a new epoch with a new snapshot. So no event is missing from the middle of an
+ * epoch without a gap in `seq`. */
 
 #ifndef VIRTJOB_EVENTS_H
 #define VIRTJOB_EVENTS_H
@@ -34,15 +39,18 @@ struct watch_event {
 };
 
 /* Called in the order of seq, one call at a time, from the event loop's thread or the watch's, under the watch's mutex:
- * must not block for long, nor call watch_start, watch_stop or watch_free. It may keep a reference to `data`. */
-typedef void (*watch_sink)(void *opaque, const struct watch_event *event);
+ * must not block, nor call watch_start, watch_stop or watch_free. 0: taken; it may keep a reference to `data`. -1: there
+ * is no room now; the next call comes with `host.disconnected` of that epoch, and then `host.connected` of another, each
+ * of them again and again (0.2 to 10 s apart) until it is taken. */
+typedef int (*watch_sink)(void *opaque, const struct watch_event *event);
 
 /* `hypervisor` and `opaque` must outlive watch_stop. Nothing happens before watch_start. */
 struct watch *watch_new(struct hypervisor *hypervisor, watch_sink sink, void *opaque, struct error *err);
 int watch_start(struct watch *watch, struct error *err);
 
-/* Tells `host.disconnected` where connected; no more calls of the sink after it returns. Waits for a call of libvirt
- * under way, on a silent host until keepalive gives it up (20 s). Not started, or stopped before: nothing. */
+/* Tells `host.disconnected` where connected, or where that is still untold, but does not wait for room. No more calls of
+ * the sink after it returns. Waits for a call of libvirt under way, on a silent host until keepalive gives it up (20 s).
+ * Not started, or stopped before: nothing. */
 void watch_stop(struct watch *watch);
 
 /* Stopped. NULL is allowed. */

@@ -16,6 +16,7 @@
 #include "events.h"
 
 #define EVENTS_CALLBACKS_MAX 32
+#define EVENTS_HELD_MAX      65536 /* held back while the snapshot is taken */
 #define EVENTS_NOT_LIFECYCLE -1
 
 struct held;
@@ -35,8 +36,9 @@ struct watch {
     bool stopping;
     struct epoch *current; /* NULL: not connected */
     int64_t epoch;
-    uint64_t seq;
-    bool holding; /* the snapshot is not out yet: guests' events wait in `held` */
+    uint64_t seq;      /* of the last event that was taken, or for which there was no memory */
+    const char *ended; /* why the last epoch ended, until that is told; then NULL */
+    bool holding;      /* the snapshot is not out yet: guests' events wait in `held` */
     struct held *held, **held_end;
     size_t held_count;
 };
@@ -48,7 +50,8 @@ struct epoch {
     atomic_int references;
     atomic_bool guarded;                 /* the close callback has its reference */
     int callbacks[EVENTS_CALLBACKS_MAX]; /* libvirt's ids, -1 where not registered; the watch's thread only */
-    const char *lost; /* why the connection broke; NULL while it stands; guarded by the watch's mutex */
+    const char *lost; /* why it is to end; NULL while it stands; guarded by the watch's mutex, as the next */
+    bool mute;        /* an event of it is missing: its end is all that may still be told */
 };
 
 /* events.c */
@@ -60,11 +63,15 @@ void epoch_unref(struct epoch *epoch);
 /* The epoch begins: events of guests count from here on, but are held back. */
 void epoch_begin(struct epoch *epoch);
 
-/* Connected, and seen all guests: tells so, then what was held back. Both are stolen; NULL: no memory. */
-void epoch_open(struct epoch *epoch, json_t *about, json_t *guests);
+/* Connected, and seen all guests: tells so, then what was held back. Both are stolen; NULL: no memory. -1: there is no
+ * room even for the first, and the epoch is not open. */
+int epoch_open(struct epoch *epoch, json_t *about, json_t *guests, struct error *err);
 
-/* Over; `reason` (static) is told, NULL: it was never open. */
+/* Over; `reason` (static) is told, at once or later. NULL: it was never open. */
 void epoch_end(struct epoch *epoch, const char *reason);
+
+/* Tells how the last epoch ended, where that is still to do; -1: there is no room. Before the next one begins. */
+int watch_tell_end(struct watch *watch);
 
 /* Any thread: tells of one guest, unless the epoch is over. `event` is libvirt's number of a lifecycle event, or
  * EVENTS_NOT_LIFECYCLE; `kind` is static; `data` is stolen (NULL: no memory, which shows as a gap in seq). */

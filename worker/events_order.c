@@ -13,7 +13,7 @@
 #include "log.h"
 #include "metrics.h"
 
-#define HELD_MAX 65536 /* events held back while the snapshot is taken */
+static const char overflow[] = "overflow";
 
 /* An event on its way; `data` lacks epoch and seq until it leaves. */
 struct held {
@@ -40,33 +40,46 @@ static void held_free(struct held *held)
 
 CLEANUP_DEFINE(held, struct held *, held_free)
 
-/* Holding the mutex. Without `data` there was no memory for it: the number is used up, so that the gap shows. */
-static void watch_emit(struct watch *watch, const char *kind, const char *subject, json_t *data)
+/* Holding the mutex. -1: there is no room, and the number is still free. Without `data` there was no memory for it: the
+ * number is used up, so that the gap shows. */
+static int watch_emit(struct watch *watch, const char *kind, const char *subject, json_t *data)
 {
-    struct watch_event event = { .host = hypervisor_name(watch->hypervisor),
-                                 .kind = kind,
-                                 .subject = subject };
+    const struct watch_event event = { .host = hypervisor_name(watch->hypervisor),
+                                       .kind = kind,
+                                       .subject = subject,
+                                       .epoch = watch->epoch,
+                                       .seq = watch->seq + 1,
+                                       .data = data };
 
-    event.epoch = watch->epoch;
-    event.seq = ++watch->seq;
-    event.data = data;
-    if (json_object_set_new(data, "epoch", json_integer(event.epoch)) < 0 ||
-        json_object_set_new(data, "seq", json_integer((json_int_t)event.seq)) < 0)
-        return;
-    if (subject)
-        metrics_add(METRIC_LIFECYCLE_EVENTS, 1, event.host, strchr(kind, '.') + 1);
-    watch->sink(watch->opaque, &event);
+    if (json_object_set_new(data, "epoch", json_integer(event.epoch)) == 0 &&
+        json_object_set_new(data, "seq", json_integer((json_int_t)event.seq)) == 0) {
+        if (watch->sink(watch->opaque, &event) < 0)
+            return -1;
+        if (subject)
+            metrics_add(METRIC_LIFECYCLE_EVENTS, 1, event.host, strchr(kind, '.') + 1);
+    }
+    watch->seq++;
+    return 0;
 }
 
 /* Holding the mutex. The same of the host itself; `data` is stolen. */
-static void watch_emit_host(struct watch *watch, const char *kind, json_t *data)
+static int watch_emit_host(struct watch *watch, const char *kind, json_t *data)
 {
     AUTO(json) json_t *owned = data;
 
-    watch_emit(watch, kind, NULL, owned);
+    return watch_emit(watch, kind, NULL, owned);
 }
 
-/* Holding the mutex. */
+/* Holding the mutex: an event cannot be told. Whatever else the epoch is to end of, this is what its reader has to
+ * know. */
+static void epoch_mute(struct epoch *epoch, const char *reason)
+{
+    epoch->mute = true;
+    epoch->lost = reason;
+    pthread_cond_signal(&epoch->watch->wake);
+}
+
+/* Holding the mutex. The table of names follows all that happens, told or not. */
 static void watch_emit_guest(struct watch *watch, const struct held *held)
 {
     const json_t *guest = json_object_get(held->data, "guest");
@@ -74,16 +87,16 @@ static void watch_emit_guest(struct watch *watch, const struct held *held)
 
     if (held->event != EVENTS_NOT_LIFECYCLE && name)
         guests_note(watch->guests, held->event, name, held->subject);
-    watch_emit(watch, held->kind, held->subject, held->data);
+    if (!watch->current->mute && watch_emit(watch, held->kind, held->subject, held->data) < 0)
+        epoch_mute(watch->current, overflow);
 }
 
 /* Holding the mutex; takes the event. */
 static void watch_hold(struct watch *watch, struct held *held)
 {
-    if (++watch->held_count > HELD_MAX) {
+    if (++watch->held_count > EVENTS_HELD_MAX) {
         held_free(held);
-        watch->current->lost = "overflow";
-        pthread_cond_signal(&watch->wake);
+        epoch_mute(watch->current, overflow);
         return;
     }
     *watch->held_end = held;
@@ -119,21 +132,30 @@ static json_t *held_data(virDomainPtr dom, const char *uuid, json_t *data)
     return NULL;
 }
 
-void epoch_tell(struct epoch *epoch, virDomainPtr dom, int event, const char *kind, json_t *data)
+/* NULL: no memory. */
+static struct held *held_new(virDomainPtr dom, int event, const char *kind, json_t *data)
 {
-    struct watch *watch = epoch->watch;
     AUTO(held) struct held *held = calloc(1, sizeof(*held));
 
     if (!held || virDomainGetUUIDString(dom, held->subject) < 0)
-        return json_decref(data), epoch_lose(epoch, "out of memory");
+        return json_decref(data), NULL;
     held->event = event;
     held->kind = kind;
     held->data = held_data(dom, held->subject, data);
+    return STEAL(&held);
+}
 
+void epoch_tell(struct epoch *epoch, virDomainPtr dom, int event, const char *kind, json_t *data)
+{
+    struct watch *watch = epoch->watch;
+    AUTO(held) struct held *held = held_new(dom, event, kind, data);
     SCOPE_LOCK(&watch->mutex);
+
     if (watch->current != epoch)
         return;
-    if (watch->holding)
+    if (!held)
+        epoch_mute(epoch, "out of memory");
+    else if (watch->holding)
         watch_hold(watch, STEAL(&held));
     else
         watch_emit_guest(watch, held);
@@ -161,18 +183,40 @@ void epoch_begin(struct epoch *epoch)
     watch->current = epoch;
 }
 
-void epoch_open(struct epoch *epoch, json_t *about, json_t *guests)
+int epoch_open(struct epoch *epoch, json_t *about, json_t *guests, struct error *err)
 {
     struct watch *watch = epoch->watch;
     SCOPE_LOCK(&watch->mutex);
+    AUTO(json) json_t *snapshot = json_pack("{s:o}", "guests", guests);
     const char *host = hypervisor_name(watch->hypervisor);
 
-    guests_replace(watch->guests, guests);
+    guests_replace(watch->guests, json_object_get(snapshot, "guests"));
+    if (watch_emit_host(watch, "host.connected", about) < 0)
+        return error_set(err, ERROR_BUSY, "no room for events");
     metrics_set(METRIC_HOST_UP, 1, host, NULL);
     log_info("events", "host connected", "host", host, NULL);
-    watch_emit_host(watch, "host.connected", about);
-    watch_emit_host(watch, "host.snapshot", json_pack("{s:o}", "guests", guests));
+    if (watch_emit(watch, "host.snapshot", NULL, snapshot) < 0)
+        epoch_mute(epoch, overflow);
     watch_release_held(watch, true);
+    return 0;
+}
+
+/* Holding the mutex. */
+static int watch_try_end(struct watch *watch)
+{
+    if (!watch->ended)
+        return 0;
+    if (watch_emit_host(watch, "host.disconnected", json_pack("{s:s}", "reason", watch->ended)) < 0)
+        return -1;
+    watch->ended = NULL;
+    return 0;
+}
+
+int watch_tell_end(struct watch *watch)
+{
+    SCOPE_LOCK(&watch->mutex);
+
+    return watch_try_end(watch);
 }
 
 void epoch_end(struct epoch *epoch, const char *reason)
@@ -180,8 +224,8 @@ void epoch_end(struct epoch *epoch, const char *reason)
     struct watch *watch = epoch->watch;
     SCOPE_LOCK(&watch->mutex);
 
-    if (reason)
-        watch_emit_host(watch, "host.disconnected", json_pack("{s:s}", "reason", reason));
     watch->current = NULL;
     watch_release_held(watch, false);
+    watch->ended = reason;
+    watch_try_end(watch);
 }

@@ -227,31 +227,36 @@ void publisher_job_event(struct publisher *publisher, const struct request *requ
     publisher_send(publisher, message);
 }
 
-static void publisher_send_event(struct publisher *publisher, const char *kind, const char *subject,
-                                 const json_t *event)
+static struct message *event_message(const struct publisher *publisher, const char *kind, const char *subject,
+                                     const json_t *event)
 {
     struct message *message;
     char key[256];
 
     envelope_event_key(kind, subject, key);
     message = event ? envelope_message(publisher->events_exchange, key, event, NULL) : NULL;
-    if (!message) {
+    if (message)
+        message->kind = "lifecycle";
+    else
         log_error("publisher", "out of memory: an event is lost", "event", kind, NULL);
-        return;
-    }
-    message->kind = "lifecycle";
-    publisher_send(publisher, message);
+    return message;
 }
 
-void publisher_watch_event(void *opaque, const struct watch_event *event)
+int publisher_watch_event(void *opaque, const struct watch_event *event)
 {
+    struct publisher *publisher = opaque;
     AUTO(json) json_t *cloud_event = NULL;
+    struct message *message;
     char source[128], id[64];
 
     snprintf(source, sizeof(source), "/virtjob/hosts/%s", event->host);
     snprintf(id, sizeof(id), "%lld/%llu", (long long)event->epoch, (unsigned long long)event->seq);
     cloud_event = envelope_event(event->kind, source, event->subject, id, json_incref(event->data));
-    publisher_send_event(opaque, event->kind, event->subject, cloud_event);
+    message = event_message(publisher, event->kind, event->subject, cloud_event);
+    if (!message || publisher->settings.publish(publisher->settings.transport, message) != 1)
+        return 0;
+    message_free(message);
+    return -1;
 }
 
 void publisher_worker_event(struct publisher *publisher, const char *what, json_t *data)
@@ -263,7 +268,7 @@ void publisher_worker_event(struct publisher *publisher, const char *what, json_
     snprintf(source, sizeof(source), "/virtjob/workers/%s", publisher->worker);
     snprintf(id, sizeof(id), "%llu/%s", (unsigned long long)publisher->born_ms, what);
     event = envelope_event(kind, source, NULL, id, data);
-    publisher_send_event(publisher, kind, NULL, event);
+    publisher_send(publisher, event_message(publisher, kind, NULL, event));
 }
 
 void publisher_dead(struct publisher *publisher, const struct delivery *delivery, const char *reason,

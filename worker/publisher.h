@@ -37,7 +37,7 @@ void publisher_job_event(struct publisher *publisher, const struct request *requ
                          const char *host, json_t *data);
 
 /* A guest's or host's event; a watch_sink, whose `opaque` is the publisher. */
-void publisher_watch_event(void *opaque, const struct watch_event *event);
+int publisher_watch_event(void *opaque, const struct watch_event *event);
 
 /* "online", "offline", with `data` (stolen). */
 void publisher_worker_event(struct publisher *publisher, const char *what, json_t *data);

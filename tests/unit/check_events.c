@@ -31,15 +31,39 @@ static struct {
     pthread_cond_t told;
     json_t *events[EVENTS_MAX];
     size_t count, looked;
-} log_ = { .mutex = PTHREAD_MUTEX_INITIALIZER, .told = PTHREAD_COND_INITIALIZER };
+    int room;        /* for so many events more; -1: for all */
+    json_t *refused; /* the kinds that found no room, one after the other */
+} log_ = { .mutex = PTHREAD_MUTEX_INITIALIZER, .told = PTHREAD_COND_INITIALIZER, .room = -1 };
 
 static struct hypervisor *host;
 static struct watch *watch;
 static virConnectPtr conn; /* to act with */
 
-static void on_event(void *opaque, const struct watch_event *event)
+/* Holding the log's mutex. */
+static int log_refuse(const char *kind)
 {
-    json_t *copy = json_deep_copy(event->data);
+    if (!log_.refused)
+        log_.refused = json_array();
+    json_array_append_new(log_.refused, json_string(kind));
+    pthread_cond_signal(&log_.told);
+    return -1;
+}
+
+/* Holding the log's mutex. */
+static int log_take(json_t *event)
+{
+    if (log_.room > 0)
+        log_.room--;
+    ck_assert_uint_lt(log_.count, EVENTS_MAX);
+    log_.events[log_.count++] = json_incref(event);
+    pthread_cond_signal(&log_.told);
+    return 0;
+}
+
+static int on_event(void *opaque, const struct watch_event *event)
+{
+    AUTO(json) json_t *copy = json_deep_copy(event->data);
+    SCOPE_LOCK(&log_.mutex);
 
     ck_assert_ptr_eq(opaque, &log_);
     ck_assert_str_eq(event->host, "node1");
@@ -48,11 +72,7 @@ static void on_event(void *opaque, const struct watch_event *event)
     json_object_set_new(copy, "kind", json_string(event->kind));
     if (event->subject)
         json_object_set_new(copy, "subject", json_string(event->subject));
-    pthread_mutex_lock(&log_.mutex);
-    ck_assert_uint_lt(log_.count, EVENTS_MAX);
-    log_.events[log_.count++] = copy;
-    pthread_cond_signal(&log_.told);
-    pthread_mutex_unlock(&log_.mutex);
+    return log_.room == 0 ? log_refuse(event->kind) : log_take(copy);
 }
 
 static void log_clear(void)
@@ -60,6 +80,31 @@ static void log_clear(void)
     for (size_t i = 0; i < log_.count; i++)
         json_decref(log_.events[i]);
     log_.count = log_.looked = 0;
+    json_decref(log_.refused);
+    log_.refused = NULL;
+}
+
+static void log_room(int events)
+{
+    SCOPE_LOCK(&log_.mutex);
+
+    log_.room = events;
+}
+
+/* What was refused, counted from 0; waits until it is. */
+static const char *refused(size_t index)
+{
+    SCOPE_LOCK(&log_.mutex);
+
+    while (json_array_size(log_.refused) <= index)
+        pthread_cond_wait(&log_.told, &log_.mutex);
+    return json_string_value(json_array_get(log_.refused, index));
+}
+
+static void wait_refused(const char *kind)
+{
+    for (size_t i = 0; strcmp(refused(i), kind) != 0; i++)
+        ;
 }
 
 /* The next event, in the order of their being told; NULL: none for a while. */
@@ -314,6 +359,7 @@ END_TEST
 START_TEST(test_holds_events_until_the_snapshot_is_out)
 {
     struct epoch *epoch = calloc(1, sizeof(*epoch));
+    struct error err = ERROR_INIT;
     virDomainPtr dom;
     json_int_t first, second;
 
@@ -331,7 +377,8 @@ START_TEST(test_holds_events_until_the_snapshot_is_out)
     ck_assert_ptr_null(next_within(50));
     epoch_open(epoch, json_object(),
                json_pack("[{s:s,s:s,s:s,s:b}]", "name", "test", "uuid",
-                         "6695eb01-f6a4-8304-79aa-97f2502e193f", "state", "shutoff", "persistent", 1));
+                         "6695eb01-f6a4-8304-79aa-97f2502e193f", "state", "shutoff", "persistent", 1),
+               &err);
     first = json_integer_value(json_object_get(expect("host.connected", NULL), "epoch"));
     expect("host.snapshot", NULL);
     ck_assert_int_eq(json_integer_value(json_object_get(expect("guest.stopped", NULL), "seq")), 3);
@@ -353,7 +400,7 @@ START_TEST(test_holds_events_until_the_snapshot_is_out)
     epoch_tell(epoch, dom, EVENTS_NOT_LIFECYCLE, "guest.reboot", json_object());
     epoch_end(epoch, NULL); /* never open: nobody hears of it */
     epoch_begin(epoch);
-    epoch_open(epoch, json_object(), json_array());
+    epoch_open(epoch, json_object(), json_array(), &err);
     second = json_integer_value(json_object_get(expect("host.connected", NULL), "epoch"));
     ck_assert_int_gt(second, first);
     expect("host.snapshot", NULL);
@@ -364,6 +411,136 @@ START_TEST(test_holds_events_until_the_snapshot_is_out)
     watch_free(watch); /* the epoch holds it, as a callback in flight would */
     epoch_unref(epoch);
     watch = NULL;
+}
+END_TEST
+
+static json_int_t number(const json_t *event, const char *key)
+{
+    return json_integer_value(json_object_get(event, key));
+}
+
+/* What happens while there is no room, and is told by nobody. */
+static void happen(void)
+{
+    virDomainPtr dom = define(XML("unheard"));
+
+    virDomainUndefine(dom);
+    virDomainFree(dom);
+}
+
+/* The end of the epoch that begins with `first`, and the beginning of the next; returns its first event. */
+static const json_t *overflown(const json_t *first, json_int_t seq)
+{
+    const json_t *event = expect("host.disconnected", "overflow");
+
+    ck_assert_int_eq(number(event, "epoch"), number(first, "epoch"));
+    ck_assert_int_eq(number(event, "seq"), seq);
+    event = expect("host.connected", NULL);
+    ck_assert_int_gt(number(event, "epoch"), number(first, "epoch"));
+    ck_assert_int_eq(number(event, "seq"), 1);
+    return event;
+}
+
+START_TEST(test_ends_the_epoch_where_there_is_no_room)
+{
+    const json_t *first = connected();
+
+    log_room(0);
+    happen();
+    ck_assert_str_eq(refused(0), "guest.defined");
+    ck_assert_str_eq(refused(1), "host.disconnected"); /* again and again */
+    ck_assert_str_eq(refused(2), "host.disconnected");
+    happen();
+    ck_assert_str_eq(refused(3), "host.disconnected");
+    ck_assert_double_eq(metrics_get(METRIC_LIFECYCLE_EVENTS, "node1", "defined"), 0);
+    log_room(-1);
+    overflown(first, 3);
+    expect("host.snapshot", NULL);
+    ck_assert_double_eq(metrics_get(METRIC_HOST_UP, "node1", NULL), 1);
+    happen();
+    ck_assert_int_eq(number(expect("guest.defined", "added"), "seq"), 3);
+    expect("guest.undefined", "removed");
+}
+END_TEST
+
+START_TEST(test_asks_for_room_with_the_first_event)
+{
+    const json_t *first = connected();
+
+    log_room(0);
+    happen();
+    refused(1);
+    log_room(1);
+    wait_refused("host.connected");
+    ck_assert_double_eq(metrics_get(METRIC_HOST_UP, "node1", NULL), 0);
+    log_room(-1);
+    overflown(first, 3);
+    expect("host.snapshot", NULL);
+}
+END_TEST
+
+START_TEST(test_begins_again_where_the_snapshot_has_no_room)
+{
+    const json_t *first = connected();
+
+    log_room(0);
+    happen();
+    refused(1);
+    log_room(2);
+    first = overflown(first, 3);
+    wait_refused("host.snapshot");
+    log_room(-1);
+    overflown(first, 2);
+    ck_assert_int_eq(number(expect("host.snapshot", NULL), "seq"), 2);
+}
+END_TEST
+
+START_TEST(test_ends_without_room)
+{
+    connected();
+    log_room(0);
+    happen();
+    refused(1);
+    watch_stop(watch);
+    log_room(-1);
+    ck_assert_ptr_null(next_within(300));
+}
+END_TEST
+
+START_TEST(test_tells_its_end_late_rather_than_not_at_all)
+{
+    const json_t *first = connected();
+
+    log_room(0);
+    happen();
+    refused(1);
+    log_room(1);
+    watch_stop(watch);
+    ck_assert_int_eq(number(expect("host.disconnected", "overflow"), "epoch"), number(first, "epoch"));
+    ck_assert_ptr_null(next_within(100));
+}
+END_TEST
+
+/* More than is held back while a snapshot is taken. */
+START_TEST(test_tells_nothing_of_an_epoch_in_which_something_is_missing)
+{
+    struct epoch epoch = { .watch = watch };
+    struct error err = ERROR_INIT;
+    virDomainPtr dom;
+
+    conn = virConnectOpen("test:///default");
+    dom = virDomainLookupByName(conn, "test");
+    epoch_begin(&epoch);
+    for (int i = 0; i <= EVENTS_HELD_MAX; i++)
+        epoch_tell(&epoch, dom, EVENTS_NOT_LIFECYCLE, "guest.reboot", json_object());
+    ck_assert_str_eq(epoch.lost, "overflow");
+    ck_assert_int_eq(epoch_open(&epoch, json_object(), json_array(), &err), 0);
+    epoch_tell(&epoch, dom, EVENTS_NOT_LIFECYCLE, "guest.reboot", json_object());
+    epoch_end(&epoch, epoch.lost);
+    expect("host.connected", NULL);
+    expect("host.snapshot", NULL);
+    ck_assert_int_eq(number(expect("host.disconnected", "overflow"), "seq"), 3);
+    virDomainFree(dom);
 }
 END_TEST
 
@@ -609,9 +786,15 @@ static Suite *suite(void)
     tcase_add_test(told, test_ends_when_stopped);
     tcase_add_test(told, test_reports_state_honestly);
     tcase_add_test(told, test_leaves_no_gap_under_load);
+    tcase_add_test(told, test_ends_the_epoch_where_there_is_no_room);
+    tcase_add_test(told, test_asks_for_room_with_the_first_event);
+    tcase_add_test(told, test_begins_again_where_the_snapshot_has_no_room);
+    tcase_add_test(told, test_ends_without_room);
+    tcase_add_test(told, test_tells_its_end_late_rather_than_not_at_all);
     suite_add_tcase(all, told);
     tcase_add_checked_fixture(order, setup_idle, teardown_idle);
     tcase_add_test(order, test_holds_events_until_the_snapshot_is_out);
+    tcase_add_test(order, test_tells_nothing_of_an_epoch_in_which_something_is_missing);
     suite_add_tcase(all, order);
     tcase_set_timeout(away, 30);
     tcase_add_checked_fixture(away, setup_away, teardown_idle);
