@@ -27,6 +27,13 @@ static struct envelope_rules *fixture_rules;
 static struct hypervisor *fixture_hypervisor;
 static virConnectPtr fixture_conn; /* the test's own view on the host */
 
+/* Of the jobs that follow: the id; whether an earlier attempt may have begun; whether they are cancelled before they run;
+ * whether their stamps are cleared afterwards, as when the outcome is safe. */
+static const char *fixture_id = FIXTURE_JOB_ID;
+static bool fixture_again;
+static bool fixture_cancelled;
+static bool fixture_sweeps;
+
 /* What the outcome of the last job was. */
 static struct outcome fixture_outcome;
 
@@ -66,15 +73,18 @@ static inline void fixture_check_result(const char *type)
 /* The job in `params` (stolen), as it would run in the daemon: an invalid one ends as failed, too. */
 static inline const struct outcome *fixture_run(const char *type, json_t *params, bool rollback)
 {
-    json_t *document = json_pack("{s:s, s:s, s:s, s:o, s:s}", "id", FIXTURE_JOB_ID, "type", type, "host",
-                                 "node1", "params", params, "on_failure", rollback ? "rollback" : "keep");
+    json_t *document = json_pack("{s:s, s:s, s:s, s:o, s:s}", "id", fixture_id, "type", type, "host", "node1",
+                                 "params", params, "on_failure", rollback ? "rollback" : "keep");
     char *text = json_dumps(document, 0);
     struct request request = { 0 };
     struct job_run_settings settings = { .request = &request,
                                          .type = job_type_find(job_tables, type),
                                          .hypervisor = fixture_hypervisor,
                                          .progress_interval_ms = 100,
-                                         .quiet_ms = 1000 };
+                                         .quiet_ms = 1000,
+                                         .again = fixture_again,
+                                         .attempt = 1,
+                                         .max_attempts = 1 };
     struct job_run *run;
 
     ck_assert(text != NULL);
@@ -83,7 +93,11 @@ static inline const struct outcome *fixture_run(const char *type, json_t *params
     fixture_outcome = (struct outcome){ .state = OUTCOME_FAILED };
     if (envelope_parse_document(fixture_rules, text, strlen(text), &request, &fixture_outcome.error) == 0) {
         ck_assert((run = job_run_new(&settings, NULL)) != NULL);
+        if (fixture_cancelled)
+            job_run_cancel(run, NULL);
         job_run_execute(run, &fixture_outcome);
+        if (fixture_sweeps)
+            ck_assert_int_eq(job_run_sweep(run, NULL), 0);
         job_run_free(run);
     }
     if (fixture_outcome.state == OUTCOME_SUCCEEDED)
