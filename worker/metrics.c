@@ -75,6 +75,10 @@ static const struct row {
                                   COUNTER,
                                   { "host", "event" },
                                   "Events of guests and hosts." },
+    [METRIC_ORPHANS] = { "virtjob_orphans",
+                         GAUGE,
+                         { "host" },
+                         "Guests and volumes that jobs began and never finished." },
 };
 
 struct series {

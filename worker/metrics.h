@@ -29,6 +29,7 @@ enum metric {
     METRIC_RECONNECTS,       /* counter {link} */
     METRIC_HOST_UP,          /* gauge {host}: 0 or 1 */
     METRIC_LIFECYCLE_EVENTS, /* counter {host, event} */
+    METRIC_ORPHANS,          /* gauge {host}: what jobs have left that a person should look at */
     METRIC_LAST
 };
 

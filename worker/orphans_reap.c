@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * Copyright (C) the virtjob authors */
+
+/* Taking away what is left over, each after a last look. */
+
+#include "orphans_internal.h"
+
+#include <string.h>
+
+#include <libvirt/virterror.h>
+
+#include "xml.h"
+
+bool orphan_is_reapable(const struct orphan *orphan)
+{
+    return orphan->verdict == ORPHAN_ABANDONED || orphan->verdict == ORPHAN_STALE;
+}
+
+static bool stamp_is_unchanged(const struct stamp *stamp, const struct stamp *before)
+{
+    return stamp->state == before->state && strcmp(stamp->job, before->job) == 0 &&
+           stamp->time_ms == before->time_ms && stamp->replaced == before->replaced;
+}
+
+static int set_taken_up(const struct orphan *orphan, struct error *err)
+{
+    return error_set(err, ERROR_BUSY, "'%s' has been taken up since it was looked at", orphan->name);
+}
+
+/* Guests. */
+
+/* Only flags for what there is: a driver without it refuses the flag. */
+static int guest_undefine_flags(virDomainPtr dom, unsigned int *ret_flags, struct error *err)
+{
+    unsigned int flags = VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA;
+    AUTO(string) char *text = virDomainGetXMLDesc(dom, VIR_DOMAIN_XML_INACTIVE);
+    AUTO(xml_doc) xmlDocPtr doc = NULL;
+
+    if (!text)
+        return error_set_libvirt(err, "reading the definition of guest '%s'", virDomainGetName(dom));
+    if (!(doc = xml_parse(text, "domain", NULL, err)))
+        return -1;
+    if (virDomainListAllCheckpoints(dom, NULL, 0) > 0)
+        flags |= VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA;
+    if (xml_find(doc, "/domain/os/nvram"))
+        flags |= VIR_DOMAIN_UNDEFINE_NVRAM;
+    if (xml_find(doc, "/domain/devices/tpm/backend[@type='emulator']"))
+        flags |= VIR_DOMAIN_UNDEFINE_TPM;
+    *ret_flags = flags;
+    return 0;
+}
+
+/* It may turn itself off, or go, at any moment. */
+static int guest_turn_off(virDomainPtr dom, struct error *err)
+{
+    if (virDomainDestroy(dom) == 0 || virGetLastErrorCode() == VIR_ERR_OPERATION_INVALID ||
+        virGetLastErrorCode() == VIR_ERR_NO_DOMAIN)
+        return 0;
+    return error_set_libvirt(err, "turning off guest '%s'", virDomainGetName(dom));
+}
+
+/* A transient guest is gone once it is off. */
+static int guest_remove(virDomainPtr dom, struct error *err)
+{
+    int persistent = virDomainIsPersistent(dom);
+    unsigned int flags = 0;
+
+    if (persistent < 0)
+        return error_set_libvirt(err, "looking at guest '%s'", virDomainGetName(dom));
+    if ((persistent && guest_undefine_flags(dom, &flags, err) < 0) || guest_turn_off(dom, err) < 0)
+        return -1;
+    if (persistent && virDomainUndefineFlags(dom, flags) < 0 && virGetLastErrorCode() != VIR_ERR_NO_DOMAIN)
+        return error_set_libvirt(err, "undefining guest '%s'", virDomainGetName(dom));
+    return 0;
+}
+
+static int guest_find(virConnectPtr conn, const char *uuid, virDomainPtr *ret_dom, struct error *err)
+{
+    *ret_dom = virDomainLookupByUUIDString(conn, uuid);
+    if (!*ret_dom && virGetLastErrorCode() != VIR_ERR_NO_DOMAIN)
+        return error_set_libvirt(err, "looking up guest %s", uuid);
+    return 0;
+}
+
+static int guest_reap(virConnectPtr conn, const struct orphan *orphan, struct error *err)
+{
+    AUTO(domain) virDomainPtr dom = NULL;
+    AUTO(stamp) struct stamp stamp = { 0 };
+
+    if (guest_find(conn, orphan->uuid, &dom, err) < 0)
+        return -1;
+    if (!dom)
+        return 0;
+    if (stamp_read_guest(dom, &stamp, err) < 0)
+        return -1;
+    if (!stamp_is_unchanged(&stamp, &orphan->stamp))
+        return set_taken_up(orphan, err);
+    if (orphan->verdict == ORPHAN_STALE)
+        return stamp_finish_guest(dom, stamp.job, err);
+    return guest_remove(dom, err);
+}
+
+/* Volumes. */
+
+/* An unfinished guest that has it goes first; where it could not go, the volume stays, too. */
+static int volume_check_guest(virConnectPtr conn, const struct orphan *orphan, struct error *err)
+{
+    AUTO(domain) virDomainPtr dom = NULL;
+
+    if (!orphan->uuid[0])
+        return 0;
+    if (guest_find(conn, orphan->uuid, &dom, err) < 0)
+        return -1;
+    return dom ? error_set(err, ERROR_BUSY, "guest '%s' of the same job is still there",
+                           virDomainGetName(dom))
+               : 0;
+}
+
+/* Refused by libvirt while it is being allocated. */
+static int volume_delete(virStoragePoolPtr pool, const struct orphan *orphan, struct error *err)
+{
+    AUTO(volume) virStorageVolPtr vol = virStorageVolLookupByName(pool, orphan->name);
+    virStorageVolInfo info;
+
+    if (!vol && virGetLastErrorCode() == VIR_ERR_NO_STORAGE_VOL)
+        return 0;
+    if (!vol || virStorageVolGetInfo(vol, &info) < 0)
+        return error_set_libvirt(err, "looking at volume '%s'", orphan->name);
+    if (info.capacity != orphan->capacity)
+        return set_taken_up(orphan, err);
+    if (virStorageVolDelete(vol, 0) < 0 && virGetLastErrorCode() != VIR_ERR_NO_STORAGE_VOL)
+        return error_set_libvirt(err, "deleting volume '%s'", orphan->name);
+    return 0;
+}
+
+static int volume_remove(virConnectPtr conn, virStoragePoolPtr pool, const struct orphan *orphan,
+                         struct error *err)
+{
+    if (volume_check_guest(conn, orphan, err) < 0)
+        return -1;
+    return volume_delete(pool, orphan, err);
+}
+
+static int volume_reap(virConnectPtr conn, const struct orphan *orphan, struct error *err)
+{
+    AUTO(pool) virStoragePoolPtr pool = virStoragePoolLookupByName(conn, orphan->pool);
+    const char *job = orphan->stamp.state == STAMP_BLANK ? NULL : orphan->stamp.job;
+    AUTO(stamp) struct stamp stamp = { 0 };
+
+    if (!pool)
+        return error_set_libvirt(err, "looking up pool '%s'", orphan->pool);
+    if (stamp_read_volume(pool, orphan->name, &stamp, err) < 0)
+        return -1;
+    if (stamp.state == STAMP_NONE)
+        return 0; /* whoever cleared it has seen to the volume as well */
+    if (!stamp_is_unchanged(&stamp, &orphan->stamp))
+        return set_taken_up(orphan, err);
+    if (orphan->verdict == ORPHAN_ABANDONED && volume_remove(conn, pool, orphan, err) < 0)
+        return -1;
+    return stamp_clear_volume(pool, orphan->name, job, err);
+}
+
+int orphan_reap(virConnectPtr conn, const struct orphan *orphan, struct error *err)
+{
+    if (!orphan_is_reapable(orphan))
+        return error_set(err, ERROR_INTERNAL, "'%s' is nothing to be reaped", orphan->name);
+    return orphan->kind == ORPHAN_GUEST ? guest_reap(conn, orphan, err) : volume_reap(conn, orphan, err);
+}
