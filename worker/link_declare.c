@@ -66,6 +66,17 @@ int link_declare_queue(struct link *link, const char *name, const struct link_ar
     return link_check(link, err, "queue", name);
 }
 
+int link_count_messages(struct link *link, const char *queue, size_t *ret_count, struct error *err)
+{
+    const amqp_queue_declare_ok_t *there =
+        amqp_queue_declare(link->amqp, LINK_CHANNEL, link_bytes(queue), 1, 1, 0, 0, amqp_empty_table);
+
+    if (link_check(link, err, "queue", queue) < 0)
+        return -1;
+    *ret_count = there->message_count;
+    return 0;
+}
+
 int link_declare_private_queue(struct link *link, char *ret_name, struct error *err)
 {
     static const struct link_argument classic[] = { { .key = "x-queue-type", .text = "classic" }, { 0 } };
