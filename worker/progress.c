@@ -9,9 +9,9 @@
 #include "progress.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "cleanup.h"
 #include "monotonic.h"
@@ -21,12 +21,20 @@
 #define ETA_MAX_S          (366 * 86400.0) /* beyond, it is a guess of no use */
 #define STALLED_AFTER_MS   40000
 
+/* Of a deadline that cannot be met: a first guess says little. */
+#define LATE_AFTER_MS 2000
+#define LATE_UPDATES  3
+#define LATE_SPAN_MS  1000 /* updates that come closer together are one guess */
+
 struct progress {
     pthread_mutex_t mutex; /* guards all below that changes */
     progress_sink sink;
     void *opaque;
     int64_t (*now)(void *opaque);
     void *clock;
+    int64_t (*today)(void *opaque);
+    void *calendar;
+    int64_t deadline_ms; /* 0: none */
     int interval_ms;
     int64_t loud_from; /* no report before */
     int64_t reported;  /* when the last report went out; -1: none yet */
@@ -40,12 +48,24 @@ struct progress {
     int64_t updated;
     double recent_done, recent_s; /* fading sums */
     bool phase_reported;
+    int late_updates;   /* in a row that found it late */
+    int64_t late_since; /* the first of them */
+    bool late_reported;
 };
 
 static int64_t monotonic_ms(void *unused)
 {
     (void)unused;
     return monotonic_now_ms();
+}
+
+static int64_t realtime_ms(void *unused)
+{
+    struct timespec now;
+
+    (void)unused;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 static int64_t now_ms(const struct progress *progress)
@@ -67,6 +87,7 @@ struct progress *progress_new(int interval_ms, int quiet_ms, progress_sink sink,
     progress->opaque = opaque;
     progress->interval_ms = interval_ms;
     progress->now = monotonic_ms;
+    progress->today = realtime_ms;
     progress->grown = progress->updated = now_ms(progress);
     progress->loud_from = progress->grown + quiet_ms;
     progress->reported = -1;
@@ -82,6 +103,21 @@ void progress_set_clock(struct progress *progress, int64_t (*now)(void *opaque),
     progress->clock = opaque;
     progress->grown = progress->updated = now_ms(progress);
     progress->loud_from = progress->grown + quiet_ms;
+}
+
+void progress_set_calendar(struct progress *progress, int64_t (*now)(void *opaque), void *opaque)
+{
+    SCOPE_LOCK(&progress->mutex);
+
+    progress->today = now;
+    progress->calendar = opaque;
+}
+
+void progress_set_deadline(struct progress *progress, int64_t deadline_ms)
+{
+    SCOPE_LOCK(&progress->mutex);
+
+    progress->deadline_ms = deadline_ms;
 }
 
 void progress_free(struct progress *progress)
@@ -103,6 +139,8 @@ void progress_phase(struct progress *progress, const char *phase, const char *un
     progress->recent_done = progress->recent_s = 0;
     progress->grown = progress->updated = now_ms(progress);
     progress->phase_reported = false;
+    progress->late_updates = 0;
+    progress->late_reported = false;
 }
 
 /* With the mutex held, as all below. */
@@ -148,19 +186,78 @@ static void progress_set(struct progress *progress, uint64_t done, uint64_t tota
     progress_measure(progress, done - before, now);
 }
 
+/* Units a second; below 0: not known. */
+static double progress_rate(const struct progress *progress)
+{
+    if (progress->recent_s < RATE_KNOWN_AFTER_S || progress->done == 0)
+        return -1;
+    return progress->recent_done / progress->recent_s;
+}
+
+/* How long the phase will take, at the most ETA_MAX_S; below 0: not known. */
+static double progress_eta_s(const struct progress *progress)
+{
+    double rate = progress_rate(progress), eta_s;
+
+    if (rate < 0 || progress->total == 0)
+        return -1;
+    eta_s = (double)(progress->total - progress->done) / (rate > 1e-9 ? rate : 1e-9);
+    return eta_s < ETA_MAX_S ? eta_s : ETA_MAX_S;
+}
+
+/* How long after the deadline the phase will end; 0 or below: not at all, or not known. */
+static double progress_late_by_s(const struct progress *progress)
+{
+    double eta_s = progress_eta_s(progress), left_s;
+
+    if (progress->deadline_ms == 0 || eta_s < 0 || progress->done == progress->total)
+        return 0;
+    left_s = (double)(progress->deadline_ms - progress->today(progress->calendar)) / 1000;
+    return eta_s - left_s;
+}
+
+/* After each update. */
+static void progress_measure_late(struct progress *progress, int64_t now)
+{
+    if (progress_late_by_s(progress) <= 0) {
+        progress->late_updates = 0;
+        progress->late_reported = false;
+        return;
+    }
+    if (progress->late_updates == 0)
+        progress->late_since = now;
+    if (progress->late_updates < LATE_UPDATES)
+        progress->late_updates++;
+}
+
+static bool progress_is_late(const struct progress *progress, int64_t now)
+{
+    int64_t span_ms = now - progress->late_since;
+
+    return progress->late_updates > 0 &&
+           (span_ms >= LATE_AFTER_MS || (progress->late_updates == LATE_UPDATES && span_ms >= LATE_SPAN_MS));
+}
+
 static void report_add_rate(const struct progress *progress, json_t *report)
 {
-    double rate, eta_s;
+    double rate = progress_rate(progress), eta_s = progress_eta_s(progress);
 
-    if (progress->recent_s < RATE_KNOWN_AFTER_S || progress->done == 0)
-        return;
-    rate = progress->recent_done / progress->recent_s;
     if (rate < 1e15) /* one decimal is enough */
         rate = (double)(int64_t)(rate * 10 + 0.5) / 10;
-    json_object_set_new(report, "rate", json_real(rate));
-    eta_s = (double)(progress->total - progress->done) / (rate > 0 ? rate : 1e-9);
-    if (progress->total > 0 && eta_s < ETA_MAX_S)
+    if (rate >= 0)
+        json_object_set_new(report, "rate", json_real(rate));
+    if (eta_s >= 0 && eta_s < ETA_MAX_S)
         json_object_set_new(report, "eta_s", json_integer((json_int_t)(eta_s + 0.5)));
+}
+
+static void report_add_late(struct progress *progress, json_t *report, int64_t now)
+{
+    double late_by_s = progress_late_by_s(progress);
+
+    if (!progress_is_late(progress, now))
+        return;
+    progress->late_reported = true;
+    json_object_set_new(report, "late_by_s", json_integer(late_by_s < 1 ? 1 : (json_int_t)(late_by_s + 0.5)));
 }
 
 static json_int_t json_count(uint64_t count)
@@ -179,6 +276,7 @@ static void progress_report(struct progress *progress, int64_t now)
     if (!report)
         return;
     report_add_rate(progress, report);
+    report_add_late(progress, report, now);
     progress->seq++;
     progress->reported = now;
     progress->phase_reported = true;
@@ -187,8 +285,10 @@ static void progress_report(struct progress *progress, int64_t now)
 
 static bool progress_may_report(const struct progress *progress, int64_t now)
 {
+    bool news = progress_is_late(progress, now) && !progress->late_reported;
+
     return now >= progress->loud_from &&
-           (progress->reported < 0 || now - progress->reported >= progress->interval_ms);
+           (news || progress->reported < 0 || now - progress->reported >= progress->interval_ms);
 }
 
 void progress_update(struct progress *progress, uint64_t done, uint64_t total)
@@ -197,6 +297,7 @@ void progress_update(struct progress *progress, uint64_t done, uint64_t total)
     int64_t now = now_ms(progress);
 
     progress_set(progress, done, total, now);
+    progress_measure_late(progress, now);
     if (progress_may_report(progress, now))
         progress_report(progress, now);
 }
@@ -210,103 +311,8 @@ void progress_finish(struct progress *progress)
     if (progress->total == 0)
         progress->total = progress->done;
     progress_set(progress, progress->total, progress->total, now);
+    progress_measure_late(progress, now);
     progress->percent = 100;
     if (progress->phase_reported && !said_already)
         progress_report(progress, now);
-}
-
-/* The sampler */
-
-struct progress_sampler {
-    struct progress *progress;
-    progress_sample sample;
-    void *opaque;
-    int period_ms;
-    pthread_t thread;
-    pthread_mutex_t mutex; /* guards `stopping` */
-    pthread_cond_t wakeup;
-    bool stopping;
-};
-
-/* Waits one period, counted from the end of the sample: a slow one must not be followed by a burst. */
-static bool sampler_wait(struct progress_sampler *sampler)
-{
-    int64_t until = monotonic_now_ms() + sampler->period_ms;
-    SCOPE_LOCK(&sampler->mutex);
-
-    while (!sampler->stopping)
-        if (monotonic_wait(&sampler->wakeup, &sampler->mutex, until) != 0)
-            break;
-    return !sampler->stopping;
-}
-
-static void *sampler_run(void *opaque)
-{
-    struct progress_sampler *sampler = opaque;
-    uint64_t done, total;
-
-    do {
-        if (sampler->sample(sampler->opaque, &done, &total) == 0)
-            progress_update(sampler->progress, done, total);
-    } while (sampler_wait(sampler));
-    return NULL;
-}
-
-/* Signals are for the main thread. */
-static int sampler_spawn(struct progress_sampler *sampler)
-{
-    sigset_t all, before;
-    int failure;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    failure = pthread_create(&sampler->thread, NULL, sampler_run, sampler);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return failure;
-}
-
-static void sampler_free(struct progress_sampler *sampler)
-{
-    pthread_cond_destroy(&sampler->wakeup);
-    pthread_mutex_destroy(&sampler->mutex);
-    free(sampler);
-}
-
-struct progress_sampler *progress_sampler_start(struct progress *progress, int period_ms,
-                                                progress_sample sample, void *opaque, struct error *err)
-{
-    struct progress_sampler *sampler = calloc(1, sizeof(*sampler));
-
-    if (!sampler) {
-        error_set_memory(err);
-        return NULL;
-    }
-    *sampler = (struct progress_sampler){
-        .progress = progress, .sample = sample, .opaque = opaque, .period_ms = period_ms > 0 ? period_ms : 1
-    };
-    pthread_mutex_init(&sampler->mutex, NULL);
-    monotonic_cond_init(&sampler->wakeup);
-    if (sampler_spawn(sampler) != 0) {
-        sampler_free(sampler);
-        error_set(err, ERROR_INTERNAL, "cannot start a thread to watch the progress");
-        return NULL;
-    }
-    return sampler;
-}
-
-static void sampler_ask_to_stop(struct progress_sampler *sampler)
-{
-    SCOPE_LOCK(&sampler->mutex);
-
-    sampler->stopping = true;
-    pthread_cond_signal(&sampler->wakeup);
-}
-
-void progress_sampler_stop(struct progress_sampler *sampler)
-{
-    if (!sampler)
-        return;
-    sampler_ask_to_stop(sampler);
-    pthread_join(sampler->thread, NULL);
-    sampler_free(sampler);
 }

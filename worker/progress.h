@@ -16,13 +16,13 @@
 
 struct progress;
 
-/* Takes `report` (a new reference): {phase, done, total, unit, percent, rate, eta_s, stalled, seq}, `rate` in units a
- * second (smoothed over some ten seconds) and `eta_s` only where they are known, percent with one decimal, 100 only
- * from progress_finish. Called in the order of seq, by whichever thread reported, under the progress' lock: it must
+/* Takes `report` (a new reference): {phase, done, total, unit, percent, rate, eta_s, late_by_s, stalled, seq}, `rate` in
+ * units a second (smoothed over some ten seconds), `eta_s` and `late_by_s` only where they are known, percent with one
+ * decimal, 100 only from progress_finish. Called in the order of seq, by whichever thread reported, under the progress' lock: it must
  * not block nor call back. */
 typedef void (*progress_sink)(void *opaque, json_t *report);
 
-/* `interval_ms`: at most one report in that time, progress_finish aside; `quiet_ms`: none before that much time has
+/* `interval_ms`: at most one report in that time, progress_finish and bad news aside; `quiet_ms`: none before that much time has
  * passed since new. */
 struct progress *progress_new(int interval_ms, int quiet_ms, progress_sink sink, void *opaque,
                               struct error *err);
@@ -36,6 +36,11 @@ void progress_phase(struct progress *progress, const char *phase, const char *un
  * `total` as `total`. A total that grows does not lower the percentage. Stalled: no growth for 40 s (the design's
  * figure for migration). */
 void progress_update(struct progress *progress, uint64_t done, uint64_t total);
+
+/* When all is to be done, in milliseconds since 1970; 0: whenever. Before the first update. At the rate seen, and as it
+ * has been for two seconds, or for three updates in the course of one, the phase ends later: then each report says by how
+ * much in `late_by_s` (at least 1), until it can be met again, and the first is sent at once, whatever the interval. */
+void progress_set_deadline(struct progress *progress, int64_t deadline_ms);
 
 /* The last word of a phase that ended well: done = total, reported where anything of the phase was reported, whenever
  * the last report was. */
@@ -53,5 +58,8 @@ void progress_sampler_stop(struct progress_sampler *sampler);
 /* For tests: the time in milliseconds comes from `now`, which may be called by any thread, instead of CLOCK_MONOTONIC.
  * To be set before the first phase. */
 void progress_set_clock(struct progress *progress, int64_t (*now)(void *opaque), void *opaque);
+
+/* For tests: the same for that of the deadline, in place of CLOCK_REALTIME. */
+void progress_set_calendar(struct progress *progress, int64_t (*now)(void *opaque), void *opaque);
 
 #endif

@@ -22,6 +22,13 @@ static int64_t test_now(void *unused)
     return time_ms;
 }
 
+/* A calendar that is set to whatever day, and goes on as the clock does. */
+static int64_t test_today(void *unused)
+{
+    (void)unused;
+    return 1795000000000 + time_ms;
+}
+
 static void keep(void *unused, json_t *report)
 {
     (void)unused;
@@ -218,6 +225,157 @@ START_TEST(stalled_after_40_s_without_growth)
 }
 END_TEST
 
+/* The deadline: 10 bytes a second, so 100 seconds for all of it. */
+
+static void begin_due(int interval_ms, int due_in_s)
+{
+    begin(interval_ms, 0);
+    progress_set_calendar(progress, test_today, NULL);
+    progress_set_deadline(progress, test_today(NULL) + due_in_s * 1000);
+}
+
+static void go_on(int seconds)
+{
+    static uint64_t done;
+
+    for (int i = 0; i < seconds; i++)
+        update(1000, done += 10, 1000);
+}
+
+START_TEST(a_deadline_that_can_be_met_is_not_spoken_of)
+{
+    begin_due(0, 101);
+    go_on(99);
+    ck_assert_int_eq(reports, 99);
+    ck_assert_double_eq(number("late_by_s"), -1);
+    ck_assert_uint_eq(json_object_size(last), 9);
+}
+END_TEST
+
+START_TEST(a_deadline_that_cannot_be_met_is_told)
+{
+    begin_due(0, 70);
+    go_on(2);
+    ck_assert_double_eq(number("late_by_s"), -1);
+    go_on(1);
+    ck_assert_double_eq(number("late_by_s"), 30);
+    ck_assert_uint_eq(json_object_size(last), 10);
+    go_on(90);
+    ck_assert_double_eq(number("late_by_s"), 30);
+    progress_finish(progress);
+    ck_assert_double_eq(number("late_by_s"), -1);
+}
+END_TEST
+
+START_TEST(a_moment_too_late_is_a_second)
+{
+    begin_due(0, 100);
+    progress_set_deadline(progress, test_today(NULL) + 99900);
+    go_on(3);
+    ck_assert_double_eq(number("late_by_s"), 1);
+}
+END_TEST
+
+START_TEST(the_bad_news_does_not_wait_for_the_interval)
+{
+    begin_due(30000, 70);
+    go_on(2);
+    ck_assert_int_eq(reports, 1);
+    go_on(1);
+    ck_assert_int_eq(reports, 2);
+    ck_assert_double_eq(number("late_by_s"), 30);
+    go_on(29);
+    ck_assert_int_eq(reports, 2);
+    go_on(1);
+    ck_assert_int_eq(reports, 3);
+}
+END_TEST
+
+START_TEST(the_bad_news_waits_for_the_quiet_time)
+{
+    begin(30000, 10000);
+    progress_set_calendar(progress, test_today, NULL);
+    progress_set_deadline(progress, test_today(NULL) + 70000);
+    go_on(9);
+    ck_assert_int_eq(reports, 0);
+    go_on(1);
+    ck_assert_int_eq(reports, 1);
+    ck_assert_double_eq(number("late_by_s"), 30);
+}
+END_TEST
+
+/* Ten looks in a row are no more than one. */
+START_TEST(a_first_guess_does_not_cry_wolf)
+{
+    begin_due(0, 70);
+    go_on(1);
+    for (int i = 0; i < 10; i++)
+        update(99, 10, 1000);
+    ck_assert_double_eq(number("late_by_s"), -1);
+    update(10, 100, 1000);
+    ck_assert_double_eq(number("late_by_s"), -1);
+    update(1000, 100, 1000);
+    ck_assert_double_eq(number("late_by_s"), -1);
+}
+END_TEST
+
+START_TEST(two_looks_far_apart_are_enough)
+{
+    begin_due(0, 70);
+    update(5000, 50, 1000);
+    ck_assert_double_eq(number("late_by_s"), -1);
+    update(5000, 100, 1000);
+    ck_assert_double_eq(number("late_by_s"), 30);
+}
+END_TEST
+
+START_TEST(a_job_that_catches_up_is_not_late_any_more)
+{
+    begin_due(30000, 70);
+    go_on(3);
+    ck_assert_int_eq(reports, 2);
+    update(1000, 500, 1000);
+    ck_assert_int_eq(reports, 2);
+    update(30000, 501, 1000); /* and falls back */
+    ck_assert_int_eq(reports, 3);
+    ck_assert_double_eq(number("late_by_s"), -1);
+    update(2000, 502, 1000);
+    ck_assert_int_eq(reports, 4);
+    ck_assert_double_gt(number("late_by_s"), 0);
+}
+END_TEST
+
+START_TEST(each_phase_is_judged_by_itself)
+{
+    begin_due(0, 70);
+    go_on(3);
+    ck_assert_double_eq(number("late_by_s"), 30);
+    progress_phase(progress, "next", "bytes");
+    update(1000, 1, 1000);
+    ck_assert_double_eq(number("late_by_s"), -1);
+    update(3000, 4, 1000);
+    ck_assert_double_gt(number("late_by_s"), 900);
+}
+END_TEST
+
+START_TEST(what_is_not_known_is_not_late)
+{
+    begin_due(0, 1);
+    update(5000, 0, 1000);
+    update(5000, 0, 1000);
+    ck_assert_double_eq(number("late_by_s"), -1); /* nothing is done, so there is no rate */
+    update(5000, 10, 0);
+    progress_phase(progress, "next", "bytes");
+    update(5000, 10, 0);
+    update(5000, 20, 0);
+    ck_assert_double_eq(number("late_by_s"), -1); /* of how many? */
+    progress_set_deadline(progress, 0);
+    update(5000, 30, 1000);
+    update(5000, 40, 1000);
+    ck_assert_double_eq(number("late_by_s"), -1); /* whenever */
+}
+END_TEST
+
 /* The sampler */
 
 static atomic_int samples;
@@ -304,6 +462,16 @@ int main(void)
     tcase_add_test(tcase, rate_is_smooth_and_follows);
     tcase_add_test(tcase, eta_beyond_a_year_is_not_told);
     tcase_add_test(tcase, stalled_after_40_s_without_growth);
+    tcase_add_test(tcase, a_deadline_that_can_be_met_is_not_spoken_of);
+    tcase_add_test(tcase, a_deadline_that_cannot_be_met_is_told);
+    tcase_add_test(tcase, a_moment_too_late_is_a_second);
+    tcase_add_test(tcase, the_bad_news_does_not_wait_for_the_interval);
+    tcase_add_test(tcase, the_bad_news_waits_for_the_quiet_time);
+    tcase_add_test(tcase, a_first_guess_does_not_cry_wolf);
+    tcase_add_test(tcase, two_looks_far_apart_are_enough);
+    tcase_add_test(tcase, a_job_that_catches_up_is_not_late_any_more);
+    tcase_add_test(tcase, each_phase_is_judged_by_itself);
+    tcase_add_test(tcase, what_is_not_known_is_not_late);
     tcase_add_test(tcase, sampler_looks_at_once_and_then_again);
     tcase_add_test(tcase, threads_may_update_together);
     srunner_run_all(runner, CK_ENV);
