@@ -26,8 +26,8 @@ struct journal_entry {
     /* As it was published: routing key, properties, body. The first. NULL: none. It is oversized where no broker in its
      * default settings would have taken it (128 MiB): then it is known to be there, and no more. */
     struct delivery *outcome;
-    int begun;                /* notes of that kind */
-    int returned;             /* notes of that kind */
+    int begun;                      /* notes of that kind */
+    int returned;                   /* notes of that kind */
     char placed[JOURNAL_HOST_SIZE]; /* the host of the last such note; "": none */
 };
 

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "cleanup.h"
 
@@ -200,6 +201,27 @@ int topology_declare_retry(const struct topology *topology, struct link *link, s
         if (topology_declare_delay(topology, link, delays[i], err) < 0)
             return -1;
     return 0;
+}
+
+void topology_marker_id(const char *worker, char *ret_id)
+{
+    uint64_t random[2] = { 0 };
+
+    (void)!getrandom(random, sizeof(random), 0);
+    snprintf(ret_id, 256, TOPOLOGY_MARKER "%.100s/%016" PRIx64 "%016" PRIx64, worker, random[0], random[1]);
+}
+
+int topology_mark(struct link *link, const char *stream, const char *marker_id, struct error *err)
+{
+    struct message *message = message_new("", stream, NULL, 0);
+
+    if (!message || !(message->message_id = strdup(marker_id))) {
+        message_free(message);
+        return error_set_memory(err);
+    }
+    message->kind = "marker";
+    message->persistent = true;
+    return link_publish(link, message) == 0 ? 0 : error_set(err, ERROR_INTERNAL, "the link has ended");
 }
 
 /* At-least-once dead-lettering needs reject-publish, which without a length limit rejects nothing; with one (set by a

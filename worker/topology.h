@@ -42,6 +42,12 @@ int topology_declare_control(const struct topology *topology, struct link *link,
  * with its routing key when the delay has passed. */
 int topology_declare_retry(const struct topology *topology, struct link *link, struct error *err);
 
+/* Whoever reads a stream knows by a marker of its own that all has come that was there before: a message without a body,
+ * "marker/<worker>/<random>". The id, into `ret_id` (256 bytes); and for `open`: publishes it. */
+#define TOPOLOGY_MARKER "marker/"
+void topology_marker_id(const char *worker, char *ret_id);
+int topology_mark(struct link *link, const char *stream, const char *marker_id, struct error *err);
+
 /* For a lane's link: all that topology_declare_events and topology_declare_retry declare, for a lane answers its jobs
  * over its own connection; the jobs exchange, the lane's queue of every configured host (single active consumer) and of
  * "any" (competing consumers), one binding `<type>@<host>` for each of `types` (NULL-terminated), then the consumers
