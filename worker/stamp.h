@@ -43,7 +43,7 @@ struct stamp {
     bool replaced;   /* guests: there was another definition before: to undefine the guest undoes nothing */
     int64_t time_ms; /* since 1970: when it was first written; of a blank one when its file was, 0 unknown */
     uint64_t capacity; /* volumes: of what is to be made; 0: not told */
-    json_t *result;    /* volumes, done: what the handler wants to know again; NULL: nothing */
+    json_t *result;    /* volumes: what the handler wants to know again; NULL: nothing */
 };
 
 void stamp_done(struct stamp *stamp);
@@ -56,9 +56,10 @@ static inline void cleanup_stamp(struct stamp *stamp)
 /* Whether it is the stamp of this job (never where blank or none). */
 bool stamp_is_of(const struct stamp *stamp, const char *job);
 
-/* Volumes. `pool` is active, `volume` the name of what is stamped. A pool whose driver cannot write into its volumes
- * (libvirt's test driver, rbd), or where every volume is a partition, has no stamps: read finds none, write and clear
- * succeed without doing anything, and *ret_kept (may be NULL) is false. */
+/* Volumes. `pool` is active, `volume` the name of what is stamped. Any thread; each is a few short calls of libvirt. A
+ * pool whose driver cannot write into its volumes (libvirt's test driver) has no stamps: read finds none, and the others
+ * succeed without leaving anything; stamp_intend_volume tells. Pools whose volumes are no files have none either; there
+ * it must not be called. */
 
 /* Whether the name is that of a record: never shown, never to be made by name. */
 bool stamp_is_record(const char *volume);
@@ -66,14 +67,19 @@ bool stamp_is_record(const char *volume);
 /* Fills `ret_stamp` (stamp_done), with STAMP_NONE where there is none. -1 where nothing is known. */
 int stamp_read_volume(virStoragePoolPtr pool, const char *volume, struct stamp *ret_stamp, struct error *err);
 
-/* Makes the record, with `stamp`'s job, type, part, capacity, as intended. ERROR_BUSY where there is one already, be
- * it whose it may. */
+/* Makes the record, as intended. ERROR_BUSY where there is one already, be it whose it may. *ret_kept (may be NULL) is
+ * false where the pool has none. */
 int stamp_intend_volume(virStoragePoolPtr pool, const char *volume, const struct stamp *stamp, bool *ret_kept,
                         struct error *err);
 
-/* Writes over the record, which the caller has found to be its job's, or free to be taken over. */
+/* Writes over the record, which the caller has found to be its job's, or free to be taken over. ERROR_BUSY where it has
+ * just gone. */
 int stamp_write_volume(virStoragePoolPtr pool, const char *volume, const struct stamp *stamp,
                        struct error *err);
+
+/* Makes the record done; `stamp` is what was written last. One that has gone is success: nobody needs it. */
+int stamp_finish_volume(virStoragePoolPtr pool, const char *volume, const struct stamp *stamp,
+                        struct error *err);
 
 /* Deletes the record where it is this job's (NULL: whosever). One that is not there, or another's, is success. */
 int stamp_clear_volume(virStoragePoolPtr pool, const char *volume, const char *job, struct error *err);
@@ -83,6 +89,9 @@ int stamp_clear_volume(virStoragePoolPtr pool, const char *volume, const char *j
 /* Puts the stamp, with the time of now where it has none, into a domain XML, in place of any that is there: a copied XML
  * has its original's. */
 int stamp_put_guest(xmlDocPtr doc, const struct stamp *stamp, struct error *err);
+
+/* Takes it out, and metadata that holds nothing else: to compare what two definitions say besides. */
+void stamp_remove_guest(xmlDocPtr doc);
 
 /* The stamp in the persistent definition, or in the live one of a transient guest; STAMP_NONE where there is none, or no
  * such guest any more. ERROR_UNSUPPORTED where the driver keeps no metadata. */

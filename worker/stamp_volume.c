@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * Copyright (C) the virtjob authors */
+
+/* The record of a volume: another volume beside it, written and read by libvirt's streams. After each upload libvirt
+ * reads its whole pool again, which with thousands of volumes takes a good part of a second: so a record is written
+ * once, and its becoming done is told by its growing, for which nothing is read. */
+
+#include "stamp_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include <libvirt/virterror.h>
+
+#include "cleanup.h"
+#include "xml.h"
+
+/* Sparse: on the disk it is one block. A larger one is done, whatever its text says. */
+#define RECORD_BYTES 65536
+#define DONE_BYTES   (2 * RECORD_BYTES)
+
+#define NOT_KEPT     1
+
+CLEANUP_DEFINE(stream, virStreamPtr, virStreamFree)
+
+bool stamp_is_record(const char *volume)
+{
+    size_t length = strlen(volume), suffix = strlen(STAMP_SUFFIX);
+
+    return length >= suffix && strcmp(volume + length - suffix, STAMP_SUFFIX) == 0;
+}
+
+static char *record_name(const char *volume, struct error *err)
+{
+    char *name = NULL;
+
+    if (asprintf(&name, "%s%s", volume, STAMP_SUFFIX) >= 0)
+        return name;
+    error_set_memory(err);
+    return NULL;
+}
+
+/* NULL where there is none. */
+static int record_find(virStoragePoolPtr pool, const char *volume, virStorageVolPtr *ret_record,
+                       struct error *err)
+{
+    AUTO(string) char *name = record_name(volume, err);
+
+    if (!name)
+        return -1;
+    *ret_record = virStorageVolLookupByName(pool, name);
+    if (*ret_record || virGetLastErrorCode() == VIR_ERR_NO_STORAGE_VOL)
+        return 0;
+    return error_set_libvirt(err, "looking for the record of volume '%s'", volume);
+}
+
+static char *record_xml(const char *volume, struct error *err)
+{
+    static const char frame[] =
+        "<volume><capacity unit='bytes'>65536</capacity><allocation>0</allocation>"
+        "<target><format type='raw'/><permissions><mode>0600</mode></permissions></target></volume>";
+    AUTO(xml_doc) xmlDocPtr doc = xml_parse(frame, "volume", NULL, err);
+    AUTO(string) char *name = record_name(volume, err);
+
+    if (!doc || !name || !xml_add(xmlDocGetRootElement(doc), "name", name, err))
+        return NULL;
+    return xml_text(doc, err);
+}
+
+/* Reading. */
+
+/* As far as it is text; the rest is zeros, or the end of a longer text that was here before. */
+static int stream_read(virStreamPtr stream, char *text, size_t size, size_t *ret_length)
+{
+    size_t length = 0;
+    int got = 1;
+
+    while (got > 0 && length < size) {
+        got = virStreamRecv(stream, text + length, size - length);
+        length += got > 0 ? (size_t)got : 0;
+    }
+    if (got < 0)
+        return -1; /* which has aborted it */
+    *ret_length = strnlen(text, length);
+    return got == 0 ? virStreamFinish(stream) : virStreamAbort(stream);
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Whose it is nobody knows; when it was made says whether somebody may be at it. */
+static void record_date_blank(virStorageVolPtr record, struct stamp *stamp)
+{
+    AUTO(string) char *text = virStorageVolGetXMLDesc(record, 0);
+    AUTO(xml_doc) xmlDocPtr doc = text ? xml_parse(text, "volume", NULL, NULL) : NULL;
+    AUTO(string) char *mtime = doc ? xml_get(doc, "/volume/target/timestamps/mtime") : NULL;
+
+    stamp->time_ms = mtime ? (int64_t)(strtod(mtime, NULL) * 1000) : 0;
+}
+
+static int record_read_state(virStorageVolPtr record, struct stamp *stamp, struct error *err)
+{
+    virStorageVolInfo info;
+
+    if (stamp->state == STAMP_BLANK)
+        record_date_blank(record, stamp);
+    if (stamp->state != STAMP_INTENDED)
+        return 0;
+    if (virStorageVolGetInfo(record, &info) < 0)
+        return error_set_libvirt(err, "looking at record '%s'", virStorageVolGetName(record));
+    if (info.capacity > RECORD_BYTES)
+        stamp->state = STAMP_DONE;
+    return 0;
+}
+
+/* What cannot be read since it has gone, is just being made, or cannot be read at all by this driver. */
+static int record_read_not(virStorageVolPtr record, struct stamp *ret_stamp, struct error *err)
+{
+    switch (virGetLastErrorCode()) {
+    case VIR_ERR_NO_STORAGE_VOL:
+    case VIR_ERR_NO_SUPPORT:
+        *ret_stamp = (struct stamp){ .state = STAMP_NONE };
+        return 0;
+    case VIR_ERR_OPERATION_INVALID:
+        *ret_stamp = (struct stamp){ .state = STAMP_BLANK, .time_ms = now_ms() };
+        return 0;
+    default:
+        return error_set_libvirt(err, "reading record '%s'", virStorageVolGetName(record));
+    }
+}
+
+static int record_read(virStorageVolPtr record, struct stamp *ret_stamp, struct error *err)
+{
+    AUTO(stream) virStreamPtr stream = virStreamNew(virStorageVolGetConnect(record), 0);
+    AUTO(string) char *text = malloc(RECORD_BYTES);
+    size_t length = 0;
+
+    if (!text)
+        return error_set_memory(err);
+    if (!stream || virStorageVolDownload(record, stream, 0, RECORD_BYTES, 0) < 0 ||
+        stream_read(stream, text, RECORD_BYTES, &length) < 0)
+        return record_read_not(record, ret_stamp, err);
+    stamp_from_text(text, length, ret_stamp);
+    if (record_read_state(record, ret_stamp, err) == 0)
+        return 0;
+    stamp_done(ret_stamp);
+    return -1;
+}
+
+int stamp_read_volume(virStoragePoolPtr pool, const char *volume, struct stamp *ret_stamp, struct error *err)
+{
+    AUTO(volume) virStorageVolPtr record = NULL;
+
+    if (record_find(pool, volume, &record, err) < 0)
+        return -1;
+    *ret_stamp = (struct stamp){ .state = STAMP_NONE };
+    return record ? record_read(record, ret_stamp, err) : 0;
+}
+
+/* Writing. */
+
+static int stream_write(virStreamPtr stream, const char *text, size_t length)
+{
+    while (length > 0) {
+        int sent = virStreamSend(stream, text, length);
+
+        if (sent < 0)
+            return -1;
+        text += sent;
+        length -= (size_t)sent;
+    }
+    return virStreamFinish(stream);
+}
+
+/* With the zero at its end, behind which a longer text may go on. NOT_KEPT: the driver cannot write. */
+static int record_upload(virStorageVolPtr record, const struct stamp *stamp, struct error *err)
+{
+    AUTO(stream) virStreamPtr stream = virStreamNew(virStorageVolGetConnect(record), 0);
+    AUTO(string) char *text = stamp_to_text(stamp, err);
+
+    if (!text)
+        return -1;
+    if (strlen(text) >= RECORD_BYTES)
+        return error_set(err, ERROR_INTERNAL, "the record of a volume has %zu bytes", strlen(text));
+    if (stream && virStorageVolUpload(record, stream, 0, strlen(text) + 1, 0) == 0 &&
+        stream_write(stream, text, strlen(text) + 1) == 0)
+        return 0;
+    if (virGetLastErrorCode() == VIR_ERR_NO_SUPPORT)
+        return NOT_KEPT;
+    return error_set_libvirt(err, "writing record '%s'", virStorageVolGetName(record));
+}
+
+/* A file of that name may be there without libvirt's knowing, made by another host on a shared file system. */
+static int record_refuse(virStoragePoolPtr pool, const char *volume, struct error *err)
+{
+    AUTO(volume) virStorageVolPtr record = NULL;
+
+    if (record_find(pool, volume, &record, err) < 0)
+        return -1;
+    if (!record)
+        virStoragePoolRefresh(pool, 0);
+    return error_set(err, ERROR_BUSY, "there is a record of volume '%s' already", volume);
+}
+
+static int record_create(virStoragePoolPtr pool, const char *volume, virStorageVolPtr *ret_record,
+                         struct error *err)
+{
+    AUTO(string) char *xml = record_xml(volume, err);
+    struct error failure = ERROR_INIT;
+
+    if (!xml)
+        return -1;
+    *ret_record = virStorageVolCreateXML(pool, xml, 0);
+    if (*ret_record)
+        return 0;
+    error_set_libvirt(&failure, "making the record of volume '%s'", volume);
+    if (failure.code == ERROR_CONFLICT)
+        return record_refuse(pool, volume, err);
+    *err = failure;
+    return -1;
+}
+
+int stamp_intend_volume(virStoragePoolPtr pool, const char *volume, const struct stamp *stamp, bool *ret_kept,
+                        struct error *err)
+{
+    AUTO(volume) virStorageVolPtr record = NULL;
+
+    if (record_create(pool, volume, &record, err) < 0)
+        return -1;
+    int rc = record_upload(record, stamp, err);
+    if (rc != 0)
+        virStorageVolDelete(record, 0);
+    if (ret_kept)
+        *ret_kept = rc == 0;
+    return rc == NOT_KEPT ? 0 : rc;
+}
+
+/* A record that has grown would be done. */
+static int record_shrink(virStorageVolPtr record, struct error *err)
+{
+    virStorageVolInfo info;
+
+    if (virStorageVolGetInfo(record, &info) == 0 &&
+        (info.capacity <= RECORD_BYTES ||
+         virStorageVolResize(record, RECORD_BYTES, VIR_STORAGE_VOL_RESIZE_SHRINK) == 0))
+        return 0;
+    return error_set_libvirt(err, "writing record '%s'", virStorageVolGetName(record));
+}
+
+int stamp_write_volume(virStoragePoolPtr pool, const char *volume, const struct stamp *stamp,
+                       struct error *err)
+{
+    AUTO(volume) virStorageVolPtr record = NULL;
+
+    if (record_find(pool, volume, &record, err) < 0)
+        return -1;
+    if (!record)
+        return error_set(err, ERROR_BUSY, "the record of volume '%s' has just gone", volume);
+    if (stamp->state != STAMP_DONE && record_shrink(record, err) < 0)
+        return -1;
+    return record_upload(record, stamp, err) < 0 ? -1 : 0;
+}
+
+int stamp_finish_volume(virStoragePoolPtr pool, const char *volume, const struct stamp *stamp,
+                        struct error *err)
+{
+    AUTO(volume) virStorageVolPtr record = NULL;
+    struct stamp finished = *stamp;
+
+    if (record_find(pool, volume, &record, err) < 0)
+        return -1;
+    if (!record || virStorageVolResize(record, DONE_BYTES, 0) == 0)
+        return 0;
+    finished.state = STAMP_DONE; /* in a full pool nothing grows, though this takes no room */
+    return record_upload(record, &finished, err) < 0 ? -1 : 0;
+}
+
+int stamp_clear_volume(virStoragePoolPtr pool, const char *volume, const char *job, struct error *err)
+{
+    AUTO(volume) virStorageVolPtr record = NULL;
+    AUTO(stamp) struct stamp stamp = { .state = STAMP_NONE };
+
+    if (record_find(pool, volume, &record, err) < 0)
+        return -1;
+    if (!record)
+        return 0;
+    if (job && record_read(record, &stamp, err) < 0)
+        return -1;
+    if (job && !stamp_is_of(&stamp, job))
+        return 0;
+    if (virStorageVolDelete(record, 0) == 0 || virGetLastErrorCode() == VIR_ERR_NO_STORAGE_VOL)
+        return 0;
+    return error_set_libvirt(err, "clearing the record of volume '%s'", volume);
+}
