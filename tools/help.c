@@ -29,9 +29,10 @@ static const char *const hints[ERROR_LAST] = {
     [ERROR_BROKER] = "Check the broker, its address and the login.",
     [ERROR_GUEST_AGENT] = "Start qemu-guest-agent in the guest, or use a method that needs none.",
     [ERROR_LIBVIRT] = "libvirt's own words say why; the log of libvirtd on the host says more.",
-    [ERROR_CANCELLED] = "Nothing: it was asked for.",
+    [ERROR_CANCELLED] = "Nothing: it was asked for. With another id, it can be submitted again.",
     [ERROR_EXPIRED] = "Submit it again with a later deadline.",
-    [ERROR_CRASHED] = "Look at the log of virtjobd, and report it with the job.",
+    [ERROR_INTERRUPTED] = "Look whether it was done; \"retry_uncertain\": true does it again.",
+    [ERROR_CRASHED] = "Look at the log of virtjobd; 'virtjob dead' has the job: show, requeue --new-id.",
     [ERROR_INTERNAL] = "Look at the log of virtjobd, and report it.",
 };
 

@@ -8,18 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <uthash.h>
-
-#include "envelope.h"
-
 #define ENDED_MAX 8192
 
-struct ended {
-    char id[REQUEST_ID_SIZE];
-    UT_hash_handle hh; /* uthash keeps the order of insertion: the oldest comes first */
-};
-
-static struct ended *ended_find(struct ended *list, const char *id)
+static struct ended *ended_look(struct ended *list, const char *id)
 {
     struct ended *ended;
 
@@ -27,9 +18,9 @@ static struct ended *ended_find(struct ended *list, const char *id)
     return ended;
 }
 
-bool ended_has(struct ended *list, const char *id)
+const struct ended *ended_find(struct ended *list, const char *id)
 {
-    return ended_find(list, id) != NULL;
+    return ended_look(list, id);
 }
 
 static void ended_delete(struct ended **list, struct ended *ended)
@@ -40,20 +31,25 @@ static void ended_delete(struct ended **list, struct ended *ended)
 
 void ended_remove(struct ended **list, const char *id)
 {
-    struct ended *ended = ended_find(*list, id);
+    struct ended *ended = ended_look(*list, id);
 
     if (ended)
         ended_delete(list, ended);
 }
 
-void ended_add(struct ended **list, const char *id)
+void ended_add(struct ended **list, const struct request *request, const char *where,
+               enum outcome_state state)
 {
     struct ended *ended = calloc(1, sizeof(*ended));
 
     if (!ended)
         return;
-    ended_remove(list, id);
-    snprintf(ended->id, sizeof(ended->id), "%s", id);
+    ended_remove(list, request->id);
+    snprintf(ended->id, sizeof(ended->id), "%s", request->id);
+    snprintf(ended->type, sizeof(ended->type), "%s", request->type ? request->type : "");
+    snprintf(ended->host, sizeof(ended->host), "%s", request->host ? request->host : "");
+    snprintf(ended->where, sizeof(ended->where), "%s", where);
+    ended->state = state;
     HASH_ADD_STR(*list, id, ended);
     if (HASH_COUNT(*list) > ENDED_MAX)
         ended_delete(list, *list);

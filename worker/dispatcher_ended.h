@@ -1,20 +1,31 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * Copyright (C) the virtjob authors */
 
-/* The ids of jobs that have just ended: a redelivery of one of them only lost its acknowledgement. Bounded; the oldest
- * are forgotten first. Plain data: the dispatcher's mutex guards it. */
+/* The jobs that have just ended: a redelivery of one of them only lost its acknowledgement, and an order to cancel it
+ * comes too late. Bounded; the oldest are forgotten first. Plain data: the dispatcher's mutex guards it. */
 
 #ifndef VIRTJOB_DISPATCHER_ENDED_H
 #define VIRTJOB_DISPATCHER_ENDED_H
 
-#include <stdbool.h>
+#include <uthash.h>
 
-struct ended; /* an empty list is NULL */
+#include "envelope.h"
 
-bool ended_has(struct ended *list, const char *id);
+struct ended {
+    char id[REQUEST_ID_SIZE];
+    char type[65];
+    char host[65];  /* as it was asked for */
+    char where[65]; /* where it ran */
+    enum outcome_state state;
+    UT_hash_handle hh; /* uthash keeps the order of insertion: the oldest comes first */
+};
+
+/* NULL where it is not known. An empty list is NULL. */
+const struct ended *ended_find(struct ended *list, const char *id);
 
 /* Without memory, nothing is remembered. */
-void ended_add(struct ended **list, const char *id);
+void ended_add(struct ended **list, const struct request *request, const char *where,
+               enum outcome_state state);
 void ended_remove(struct ended **list, const char *id);
 void ended_free_all(struct ended **list);
 

@@ -11,6 +11,7 @@
 
 #include <uuid/uuid.h>
 
+#include "monotonic.h"
 #include "xml.h"
 
 static int task_find_type(struct task *task, const struct dispatcher_settings *settings, struct error *err)
@@ -21,15 +22,16 @@ static int task_find_type(struct task *task, const struct dispatcher_settings *s
     return error_set_at(err, ERROR_UNKNOWN_TYPE, "/type", "there is no job type '%s'", task->request.type);
 }
 
-/* For "any", the host with the least to do. */
+/* For "any", the host with the least to do, or that where it was begun: then it has come by that host's own queue. */
 static int task_find_host(struct task *task, const struct dispatcher_settings *settings, struct error *err)
 {
-    bool any = strcmp(task->request.host, "any") == 0;
+    const char *wanted = task->request.placed ? task->request.placed : task->request.host;
+    bool any = strcmp(wanted, "any") == 0;
 
     for (size_t i = 0; i < settings->host_count; i++) {
         struct hypervisor *host = settings->hosts[i];
         bool better = any ? !task->host || hypervisor_load(host) < hypervisor_load(task->host)
-                          : strcmp(hypervisor_name(host), task->request.host) == 0;
+                          : strcmp(hypervisor_name(host), wanted) == 0;
         if (better) {
             task->host = host;
             task->host_index = i;
@@ -39,8 +41,7 @@ static int task_find_host(struct task *task, const struct dispatcher_settings *s
         hypervisor_assign(task->host, 1);
         return 0;
     }
-    return error_set_at(err, ERROR_UNKNOWN_HOST, "/host", "this worker does not serve the host '%s'",
-                        task->request.host);
+    return error_set_at(err, ERROR_UNKNOWN_HOST, "/host", "this worker does not serve the host '%s'", wanted);
 }
 
 /* What the claims of one job are made with. */
@@ -174,7 +175,7 @@ static int task_place(struct task *task, const struct dispatcher_settings *setti
 }
 
 struct task *task_new(struct dispatcher *dispatcher, const struct dispatcher_settings *settings,
-                      enum job_lane lane, const struct delivery *delivery, struct error *err)
+                      enum job_lane lane, const struct delivery *delivery)
 {
     struct task *task = calloc(1, sizeof(*task));
 
@@ -184,8 +185,12 @@ struct task *task_new(struct dispatcher *dispatcher, const struct dispatcher_set
     }
     task->dispatcher = dispatcher;
     task->lane = lane;
-    if (envelope_parse(settings->rules, delivery, &task->request, err) == 0)
-        task_place(task, settings, err);
+    task->redelivered = delivery->redelivered;
+    task->again = delivery->redelivered || delivery->attempt > 0;
+    task->received_ms = monotonic_now_ms();
+    task->past.placed = task->placed;
+    if (envelope_parse(settings->rules, delivery, &task->request, &task->refusal) == 0)
+        task_place(task, settings, &task->refusal);
     return task;
 }
 
@@ -198,6 +203,10 @@ void task_free(struct task *task)
     if (task->ticket)
         claims_ticket_free(task->ticket);
     request_done(&task->request);
+    delivery_free(task->past.outcome);
+    outcome_done(&task->answer.outcome);
+    job_run_free(task->run);
+    free(task->reason);
     free(task->tags);
     free(task);
 }
@@ -231,4 +240,9 @@ const char *task_host(const struct task *task)
     if (task->host)
         return hypervisor_name(task->host);
     return task->request.host ? task->request.host : "any";
+}
+
+const char *task_type_name(const struct task *task)
+{
+    return task->type ? task->type->name : "unknown";
 }

@@ -13,6 +13,33 @@
 #include "dispatcher.h"
 #include "job_run.h"
 
+enum task_state {
+    TASK_WAITING,   /* in its lines, or for a thread */
+    TASK_RUNNING,   /* on a thread, up to its answer */
+    TASK_ANSWERING, /* its answer is with the link */
+    TASK_ANSWERED,  /* and safe in the broker */
+    TASK_HELD,      /* its answer is lost, and waits for the delivery to come back */
+};
+
+/* Noted as its place, of a job for any host, when nothing of it is left there. */
+#define TASK_NOWHERE "-"
+
+/* The journal's word on a job. */
+enum task_ask { ASK_NEVER, ASK_OPEN, ASK_TOLD };
+
+enum task_answer_kind {
+    ANSWER_OUTCOME,
+    ANSWER_REPEAT,  /* the outcome that the journal has */
+    ANSWER_RETRY,   /* comes again, later */
+    ANSWER_FORWARD, /* comes again, at the host where it was begun */
+};
+
+struct task_answer {
+    enum task_answer_kind kind;
+    struct outcome outcome;
+    bool buried; /* the job itself goes to the dead queue as well */
+};
+
 struct task {
     struct dispatcher *dispatcher;
     enum job_lane lane;
@@ -23,18 +50,35 @@ struct task {
     struct claims_ticket *ticket; /* likewise */
     struct delivery_tag *tags;    /* all deliveries of this job that are still to be acknowledged */
     size_t tag_count;
-    bool is_refused;     /* never was in the table; nor in any line */
-    int holders;         /* 0 while it waits: the table alone has it */
-    struct job_run *run; /* while it runs */
+    bool again;           /* it has been somewhere before, and may have been begun */
+    bool redelivered;     /* the last time, whoever had it let it go without a word */
+    struct error refusal; /* why it is not to be run; ERROR_NONE where it is */
+
+    enum task_state state;
+    bool queued;           /* its pool has it, or will not take it any more */
+    bool has_thread;       /* which ends it, or leaves it to its answer */
+    bool given_up;         /* another worker goes on */
+    bool is_buried;        /* cannot be answered: in no table, in no line */
+    uint64_t answer_epoch; /* of the connection that its answer goes over */
+    enum task_ask ask;
+    struct dispatcher_past past;
+    char placed[64]; /* `past.placed` is here */
+    bool noted_begun;
+    int64_t placed_ms; /* monotonic: when it was last noted where the job runs; 0: never */
+    bool cancelled;
+    char *reason;        /* of the order to cancel */
+    struct job_run *run; /* while it runs, and until its stamps are cleared */
+    struct task_answer answer;
+    int64_t received_ms; /* monotonic */
     UT_hash_handle hh;   /* by request.id */
 };
 
-/* Reads the delivery (lent) into a task without a place in any line. NULL: no memory. When the job is refused, `err`
- * says why and the task has whatever could be made out. */
+/* Reads the delivery (lent) into a task without a place in any line. NULL: no memory. A job that is to be refused has a
+ * `refusal`, and whatever could be made out. */
 struct task *task_new(struct dispatcher *dispatcher, const struct dispatcher_settings *settings,
-                      enum job_lane lane, const struct delivery *delivery, struct error *err);
+                      enum job_lane lane, const struct delivery *delivery);
 
-/* Out of its lines, not running. NULL is allowed. */
+/* Out of its lines, on no thread. NULL is allowed. */
 void task_free(struct task *task);
 
 /* One more delivery of the same job; those of older connections are forgotten. */
@@ -45,5 +89,8 @@ bool task_has_epoch(const struct task *task, uint64_t epoch);
 
 /* The host's name for events: where it runs, or was meant to run. */
 const char *task_host(const struct task *task);
+
+/* "unknown" where none could be made out. */
+const char *task_type_name(const struct task *task);
 
 #endif

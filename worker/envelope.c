@@ -143,6 +143,7 @@ static void request_take_properties(struct request *request, const struct envelo
     request->attempt = delivery->attempt > 1 ? (int)delivery->attempt : 1;
     if (delivery->reply_to && rules_allow_reply_to(rules, delivery->reply_to))
         string_replace(&request->reply_to, delivery->reply_to);
+    request->published_s = delivery->timestamp;
     if (delivery->timestamp > 0 && delivery->timestamp < (uint64_t)request->received_ms / 1000)
         request->received_ms = (int64_t)delivery->timestamp * 1000;
 }
@@ -245,7 +246,7 @@ static int request_check_key(const struct request *request, const struct deliver
     if (at && (strncmp(key, request->type, (size_t)(at - key)) != 0 || request->type[at - key] != '\0'))
         return error_set_at(err, ERROR_INVALID, "/type", "is '%s', but the routing key is '%s'",
                             request->type, key);
-    if (at && strcmp(at + 1, request->host) != 0)
+    if (at && strcmp(at + 1, request->host) != 0 && !request->placed)
         return error_set_at(err, ERROR_INVALID, "/host", "is '%s', but the routing key is '%s'",
                             request->host, key);
     if (!delivery->message_id)
@@ -260,9 +261,19 @@ static int request_check_key(const struct request *request, const struct deliver
     return 0;
 }
 
-static int request_check_delivery(const struct request *request, const struct delivery *delivery,
-                                  struct error *err)
+/* A worker sends a job for any host to the one where it was begun: then the key names that host, and the document does
+ * not. */
+static void request_take_place(struct request *request, const struct delivery *delivery)
 {
+    const char *at = delivery->routing_key ? strchr(delivery->routing_key, '@') : NULL;
+
+    if (at && delivery->attempt > 0 && strcmp(request->host, "any") == 0 && strcmp(at + 1, "any") != 0)
+        request_take_name(&request->placed, at + 1, strlen(at + 1));
+}
+
+static int request_check_delivery(struct request *request, const struct delivery *delivery, struct error *err)
+{
+    request_take_place(request, delivery);
     if (delivery->reply_to && !request->reply_to)
         return error_set_at(err, ERROR_DENIED, "", "the reply_to is not one that this worker may write to");
     return request_check_key(request, delivery, err);
@@ -299,6 +310,7 @@ void request_done(struct request *request)
     json_decref(request->document);
     free(request->type);
     free(request->host);
+    free(request->placed);
     free(request->reply_to);
     free(request->correlation_id);
     free(request->traceparent);

@@ -22,6 +22,7 @@ struct request {
     char id[REQUEST_ID_SIZE]; /* lower case; "" where none could be made out */
     char *type;               /* NULL where none could be made out */
     char *host;               /* as asked for: a name or "any" */
+    char *placed;             /* for any host, and come again by the queue of this one; NULL */
     json_t *document;         /* the whole job; NULL where it was not JSON */
     json_t *params;           /* lent from document */
     json_t *labels;           /* lent from document; NULL where none */
@@ -34,8 +35,9 @@ struct request {
     char *correlation_id;
     char *traceparent;
     char *tracestate;
-    char *requester;     /* the broker's word for who published first, NULL where it gave none */
-    int64_t received_ms; /* since 1970: the message's timestamp, or when it came in */
+    char *requester;      /* the broker's word for who published first, NULL where it gave none */
+    uint64_t published_s; /* since 1970: the message's timestamp; 0: it has none */
+    int64_t received_ms;  /* since 1970: the same, or when it came in */
 };
 
 /* What a job may look like; immutable once made, for any thread. */
@@ -73,6 +75,9 @@ enum outcome_state {
 
 /* "succeeded", …; static. */
 const char *outcome_state_name(enum outcome_state state);
+
+/* The state that a routing key tells, as "job.failed.volume.clone.<id>"; -1 where it is none of an outcome's. */
+int outcome_state_of_key(const char *routing_key, enum outcome_state *ret_state);
 
 /* How a job ended. outcome_done frees what it holds. */
 struct outcome {

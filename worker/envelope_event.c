@@ -25,6 +25,24 @@ const char *outcome_state_name(enum outcome_state state)
     return state_names[state];
 }
 
+int outcome_state_of_key(const char *routing_key, enum outcome_state *ret_state)
+{
+    static const char prefix[] = "job.";
+    const char *word = routing_key + sizeof(prefix) - 1;
+
+    if (strncmp(routing_key, prefix, sizeof(prefix) - 1) != 0)
+        return -1;
+    for (enum outcome_state state = OUTCOME_SUCCEEDED; state <= OUTCOME_UNCERTAIN; state++) {
+        size_t length = strlen(state_names[state]);
+
+        if (strncmp(word, state_names[state], length) == 0 && word[length] == '.') {
+            *ret_state = state;
+            return 0;
+        }
+    }
+    return -1;
+}
+
 void outcome_done(struct outcome *outcome)
 {
     json_decref(outcome->result);

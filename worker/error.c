@@ -42,6 +42,8 @@ static const struct error_row table[ERROR_LAST] = {
     [ERROR_CANCELLED] = { "cancelled", false, "The job was stopped on request." },
     [ERROR_EXPIRED] = { "expired", false, "The deadline of the job has passed." },
     [ERROR_CRASHED] = { "crashed", false, "The job ended its worker too often." },
+    [ERROR_INTERRUPTED] = { "interrupted", false,
+                            "Its worker ended in the middle, and nothing tells what was done." },
     [ERROR_INTERNAL] = { "internal", false, "A fault of virtjob itself." },
 };
 

@@ -36,6 +36,7 @@ enum error_code {
     ERROR_CANCELLED,        /* stopped on request */
     ERROR_EXPIRED,          /* the deadline passed */
     ERROR_CRASHED,          /* the job killed its worker too often */
+    ERROR_INTERRUPTED,      /* its worker ended in the middle; how far it had come, nothing tells */
     ERROR_INTERNAL,         /* a fault of virtjob itself, out of memory included */
     ERROR_LAST
 };

@@ -88,6 +88,9 @@ bool job_flag(const json_t *object, const char *key, bool fallback);
  * to its first safe point: a job that is cancelled after it was begun must undo that. */
 int job_step(struct job *job, const char *step, struct error *err);
 
+/* Names a step without a safe point: for what an earlier attempt has left, which is taken over first. */
+void job_step_named(struct job *job, const char *step);
+
 /* A safe point in the middle of a step. */
 int job_safe_point(struct job *job, struct error *err);
 
@@ -100,14 +103,14 @@ typedef int (*job_undo_function)(struct job *job, const json_t *state, struct er
 
 /* From here on, a failure of the job calls `undo`, the last one first. `what` (static) is told in the outcome's
  * `rollback` as `undo`, `state` (stolen, an object) as `target`. To be called right before or after the effect,
- * whichever leaves nothing behind. */
+ * whichever leaves nothing behind. One that is registered already, with an equal state, keeps its place. */
 int job_undo(struct job *job, const char *what, job_undo_function undo, json_t *state, struct error *err);
 
 /* Something that an earlier attempt had done or begun was taken over: `adopted` is true in the outcome. */
 void job_adopted(struct job *job);
 
-/* While the handler is in a call that returns only when all is done: `stop` is called, once, on another thread, when the
- * job is to stop meanwhile (cancelled, deadline passed, given up: `given_up` says that it is only to be let alone). It
+/* While the handler is in a call that returns only when all is done: `stop` is called, once, on another thread (or at once
+ * on this one, where that came before), when the job is to stop meanwhile (cancelled, deadline passed, given up: `given_up` says that it is only to be let alone). It
  * must not block for long. With NULL no more, and one that runs is waited for. */
 typedef void (*job_stop_function)(void *opaque, bool given_up);
 void job_on_stop(struct job *job, job_stop_function stop, void *opaque);
@@ -121,6 +124,9 @@ bool job_abort_end(struct job_abort *abort);
 
 /* The wished state held already: `changed` is false in the outcome. */
 void job_unchanged(struct job *job);
+
+/* A job that claims nothing, and so only looks, has changed something after all: `changed` is true. */
+void job_changed(struct job *job);
 
 /* The method that was taken where there was a choice, and why; both are copied. */
 void job_choice(struct job *job, const char *method, const char *why);

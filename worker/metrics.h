@@ -19,6 +19,9 @@ enum metric {
     METRIC_JOBS_WAITING, /* gauge {lane}: admitted, held back by another job on the same resource or a full pool */
     METRIC_JOB_SECONDS,      /* histogram {type}: from start to outcome */
     METRIC_DELIVERIES,       /* counter {lane} */
+    METRIC_JOBS_ADOPTED,     /* counter {type}: something that an earlier attempt had begun was taken over */
+    METRIC_RETRIES,          /* counter {type} */
+    METRIC_JOBS_GIVEN_UP,    /* counter {lane}: left to another worker */
     METRIC_REDELIVERIES,     /* counter {lane}: met a job that runs here or has just ended */
     METRIC_PUBLISHED,        /* counter {kind}: outcome, progress, lifecycle, ... */
     METRIC_CONFIRMED,        /* counter */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * Copyright (C) the virtjob authors */
 
-/* Order, lanes, redelivery, acknowledgement, draining: with job types that wait for the test, on the test driver, and a
- * publisher whose messages end here. */
+/* Order, lanes, redelivery, acknowledgement, retry, cancel, draining: with job types that wait for the test, on the test
+ * driver, a publisher whose messages end here, and a journal that says what the test wants. */
 
 #include <check.h>
 #include <semaphore.h>
@@ -37,6 +37,18 @@ static int acknowledged_count;
 static bool hold_confirms;
 static struct message *held[64];
 static int held_count;
+static uint64_t connection = 1; /* the epoch that stands */
+static char notes[64][128];
+static int note_count;
+static int swept;
+
+/* The journal: what has been asked and not told, and what it says. */
+static char asked[64][64];
+static int asked_count, told_count;
+static bool hold_journal, is_over;
+static struct dispatcher_past past;
+static const char *past_body, *past_key; /* of the outcome in it; NULL: none */
+static pthread_t journal;
 
 static int run_hold(struct job *job, json_t **ret_result, struct error *err)
 {
@@ -49,6 +61,47 @@ static int run_hold(struct job *job, json_t **ret_result, struct error *err)
     sem_wait(&go);
     atomic_fetch_sub(&at_once, 1);
     *ret_result = json_pack("{s:s}", "guest", job_string(job->params, "guest", ""));
+    return 0;
+}
+
+/* Fails for a reason that may pass, but in its last attempt. */
+static int run_busy(struct job *job, json_t **ret_result, struct error *err)
+{
+    (void)ret_result;
+    if (job_step(job, "try", err) < 0)
+        return -1;
+    return error_set(err, ERROR_BUSY, "somebody holds it");
+}
+
+/* Loses its connection after its effect. */
+static int run_break(struct job *job, json_t **ret_result, struct error *err)
+{
+    (void)ret_result;
+    if (job_undo(job, "undo", undo_note, json_pack("{s:s}", "name", "a"), err) < 0)
+        return -1;
+    return error_set(err, ERROR_CONNECTION_LOST, "it broke");
+}
+
+/* Waits for the test, then comes to its safe point. */
+static int run_stop(struct job *job, json_t **ret_result, struct error *err)
+{
+    if (job_undo(job, "undo", undo_note, json_pack("{s:s}", "name", "a"), err) < 0)
+        return -1;
+    atomic_fetch_add(&begun, 1);
+    sem_wait(&go);
+    if (job_step(job, "stop", err) < 0)
+        return -1;
+    *ret_result = json_object();
+    return 0;
+}
+
+static int sweep(struct job *job, struct error *err)
+{
+    (void)job;
+    (void)err;
+    pthread_mutex_lock(&lock);
+    swept++;
+    pthread_mutex_unlock(&lock);
     return 0;
 }
 
@@ -88,15 +141,47 @@ static const struct job_type test_types[] = {
       .lane = JOB_QUICK,
       .run = run_three_steps,
       .claims = { { JOB_GUEST, true, "/guest" } } },
+    { .name = "test.busy", .lane = JOB_QUICK, .run = run_busy, .claims = { { JOB_GUEST, true, "/guest" } } },
+    { .name = "test.break",
+      .lane = JOB_QUICK,
+      .run = run_break,
+      .claims = { { JOB_GUEST, true, "/guest" } } },
+    { .name = "test.stop", .lane = JOB_LONG, .run = run_stop, .claims = { { JOB_GUEST, true, "/guest" } } },
+    { .name = "test.make",
+      .lane = JOB_LONG,
+      .run = run_stop,
+      .claims = { { JOB_GUEST, true, "/guest" } },
+      .sweep = sweep },
+    { .name = "test.once",
+      .lane = JOB_QUICK,
+      .run = run_look,
+      .claims = { { JOB_GUEST, true, "/guest" } },
+      .once = true },
     { 0 },
 };
 static const struct job_type *const tables[] = { test_types, NULL };
 
-static void settle(struct message *message)
+static void settle_as(struct message *message, enum message_fate fate)
 {
     if (message->settled)
-        message->settled(message->opaque, message, MESSAGE_CONFIRMED);
+        message->settled(message->opaque, message, fate);
     message_free(message);
+}
+
+static void settle(struct message *message)
+{
+    settle_as(message, MESSAGE_CONFIRMED);
+}
+
+static bool take_note(const struct message *message)
+{
+    SCOPE_LOCK(&lock);
+
+    if (strcmp(message->routing_key, "x.journal") != 0)
+        return false;
+    snprintf(notes[note_count++], sizeof(notes[0]), "%s", message->message_id + REQUEST_ID_SIZE);
+    pthread_cond_broadcast(&changed);
+    return true;
 }
 
 static int publish(void *transport, struct message *message)
@@ -104,6 +189,14 @@ static int publish(void *transport, struct message *message)
     bool keep;
 
     (void)transport;
+    if (message->epoch != 0 && message->epoch != connection) {
+        settle_as(message, MESSAGE_LOST);
+        return 0;
+    }
+    if (take_note(message)) {
+        settle(message);
+        return 0;
+    }
     if (strncmp(message->routing_key, "job.started", 11) == 0 ||
         strncmp(message->routing_key, "job.progress", 12) == 0) {
         settle(message);
@@ -123,10 +216,66 @@ static int publish(void *transport, struct message *message)
     return 0;
 }
 
-static void acknowledge(void *opaque, enum job_lane lane, struct delivery_tag tag)
+static int answer(void *transport, int lane, struct message *message)
+{
+    (void)lane;
+    return publish(transport, message);
+}
+
+static int ask(void *opaque, const char *job_id, uint64_t since_s)
+{
+    (void)opaque;
+    (void)since_s;
+    pthread_mutex_lock(&lock);
+    snprintf(asked[asked_count++], sizeof(asked[0]), "%s", job_id);
+    pthread_cond_broadcast(&changed);
+    pthread_mutex_unlock(&lock);
+    return 0;
+}
+
+static struct delivery *past_outcome(void)
+{
+    struct delivery *outcome = calloc(1, sizeof(*outcome));
+
+    outcome->routing_key = strdup(past_key);
+    outcome->body = strdup(past_body);
+    outcome->length = strlen(past_body);
+    return outcome;
+}
+
+/* The journal's thread: tells what is asked, one after the other. */
+static void *tell(void *opaque)
+{
+    (void)opaque;
+    pthread_mutex_lock(&lock);
+    while (!is_over) {
+        if (told_count == asked_count || hold_journal) {
+            pthread_cond_wait(&changed, &lock);
+            continue;
+        }
+        struct dispatcher_past now = past;
+        const char *id = asked[told_count++];
+        now.outcome = past_key ? past_outcome() : NULL;
+        pthread_mutex_unlock(&lock);
+        dispatcher_told(dispatcher, id, &now);
+        pthread_mutex_lock(&lock);
+    }
+    pthread_mutex_unlock(&lock);
+    return NULL;
+}
+
+static int retry_delay(void *opaque, int attempt)
+{
+    (void)opaque;
+    return attempt * 10;
+}
+
+static void settle_delivery(void *opaque, enum job_lane lane, struct delivery_tag tag, bool requeue)
 {
     (void)opaque;
     (void)lane;
+    if (requeue || tag.epoch != connection)
+        return;
     pthread_mutex_lock(&lock);
     acknowledged[acknowledged_count++] = tag.tag;
     pthread_cond_broadcast(&changed);
@@ -182,7 +331,15 @@ static void setup(void)
 {
     struct error err = ERROR_INIT;
     struct schemas_file file, common;
-    const struct publisher_settings publisher_settings = { "x.events", "x.dead", "w1", publish, NULL };
+    const struct publisher_settings publisher_settings = { .events_exchange = "x.events",
+                                                           .jobs_exchange = "x.jobs",
+                                                           .dead_queue = "x.dead",
+                                                           .journal = "x.journal",
+                                                           .retry_prefix = "x.retry",
+                                                           .worker = "w1",
+                                                           .publish = publish,
+                                                           .offer = publish,
+                                                           .answer = answer };
 
     schemas = schema_store_new(&err);
     ck_assert_int_eq(schemas_find("job.json", &file), 0);
@@ -202,14 +359,23 @@ static void setup(void)
         .hosts = &host,
         .host_count = 1,
         .publisher = publisher,
+        .worker = "w1",
         .threads = { 2, 4 },
         .progress_interval_ms = 1000,
-        .acknowledge = acknowledge,
+        .max_attempts = 3,
+        .max_crashes = 3,
+        .note_interval_ms = 1000000,
+        .retry_delay = retry_delay,
+        .settle = settle_delivery,
+        .ask = ask,
         .guest_alias = guest_alias,
     };
     sem_init(&go, 0, 0);
     dispatcher = dispatcher_new(&settings, &err);
     ck_assert_msg(dispatcher != NULL, "%s", err.message);
+    ck_assert_int_eq(pthread_create(&journal, NULL, tell, NULL), 0);
+    dispatcher_opened(dispatcher, JOB_QUICK);
+    dispatcher_opened(dispatcher, JOB_LONG);
 }
 
 static void teardown(void)
@@ -217,6 +383,11 @@ static void teardown(void)
     for (int i = 0; i < 64; i++)
         sem_post(&go);
     ck_assert_int_eq(dispatcher_drain(dispatcher, SECONDS_MAX * 1000), 0);
+    pthread_mutex_lock(&lock);
+    is_over = true;
+    pthread_cond_broadcast(&changed);
+    pthread_mutex_unlock(&lock);
+    pthread_join(journal, NULL);
     dispatcher_free(dispatcher);
     publisher_free(publisher);
     hypervisor_free(host);
@@ -245,9 +416,17 @@ static uint64_t deliver_over(uint64_t epoch, bool redelivered, int number, const
     return next_tag;
 }
 
+/* The connection ends and the next one stands, over which nothing has come yet. */
+static void reconnect(enum job_lane lane)
+{
+    connection++;
+    dispatcher_closed(dispatcher, lane);
+    dispatcher_opened(dispatcher, lane);
+}
+
 static uint64_t deliver(int number, const char *type, const char *guest)
 {
-    return deliver_over(1, false, number, type, guest);
+    return deliver_over(connection, false, number, type, guest);
 }
 
 static void let_go(int count)
@@ -335,7 +514,7 @@ START_TEST(a_redelivery_meets_the_running_job_and_its_new_tag_is_acknowledged)
 
     deliver(1, "test.hold", "a");
     wait_begun(1);
-    dispatcher_closed(dispatcher, JOB_LONG);
+    reconnect(JOB_LONG);
     again = deliver_over(2, true, 1, "test.hold", "a");
     let_go(2);
     wait_count(&acknowledged_count, 1);
@@ -349,6 +528,7 @@ START_TEST(a_redelivery_of_an_ended_job_is_acknowledged_without_a_second_outcome
 {
     deliver(1, "test.look", "a");
     wait_count(&acknowledged_count, 1);
+    reconnect(JOB_QUICK);
     deliver_over(2, true, 1, "test.look", "a");
     wait_count(&acknowledged_count, 2);
     ck_assert_int_eq(outcome_count, 1);
@@ -389,6 +569,7 @@ START_TEST(a_redelivery_of_a_refused_job_is_not_answered_twice)
 {
     deliver_over(1, false, 1, "test.nothing", "a");
     wait_count(&acknowledged_count, 1);
+    reconnect(JOB_QUICK);
     deliver_over(2, true, 1, "test.nothing", "a");
     wait_count(&acknowledged_count, 2);
     ck_assert_int_eq(outcome_count, 1);
@@ -402,9 +583,8 @@ START_TEST(a_new_job_with_the_id_of_an_ended_one_survives_its_connection)
     deliver(2, "test.hold", "a");
     wait_begun(1);
     deliver(1, "test.hold", "a"); /* the same id again: it waits, and its connection breaks */
-    dispatcher_closed(dispatcher, JOB_LONG);
+    reconnect(JOB_LONG);
     let_go(1);
-    wait_count(&outcome_count, 2);
     deliver_over(2, true, 2, "test.hold", "a");
     wait_count(&acknowledged_count, 2);
     deliver_over(2, true, 1, "test.hold", "a");
@@ -418,8 +598,9 @@ START_TEST(what_waits_is_forgotten_when_its_connection_ends)
     deliver(1, "test.hold", "a");
     wait_begun(1);
     deliver(2, "test.hold", "a");
-    dispatcher_closed(dispatcher, JOB_LONG);
+    reconnect(JOB_LONG);
     let_go(2);
+    deliver_over(2, true, 1, "test.hold", "a");
     wait_count(&outcome_count, 1);
     deliver_over(2, false, 3, "test.hold", "a");
     wait_count(&outcome_count, 2);
@@ -493,6 +674,248 @@ START_TEST(draining_begins_nothing_more_and_waits_for_what_runs)
 }
 END_TEST
 
+/* The string at `path` of the event number `index`. */
+static void assert_event(int index, const char *key, const char *member, const char *value)
+{
+    AUTO(json) json_t *event = json_loads(bodies[index], 0, NULL);
+    const json_t *data = json_object_get(event, "data");
+
+    ck_assert_msg(strncmp(outcomes[index], key, strlen(key)) == 0, "%s: %s", outcomes[index], bodies[index]);
+    if (strcmp(member, "code") == 0)
+        data = json_object_get(data, "error");
+    ck_assert_str_eq(job_string(data, member, ""), value);
+}
+
+START_TEST(what_was_answered_elsewhere_is_repeated_byte_for_byte_and_not_run)
+{
+    past_key = "job.succeeded.test.make.00000000-0000-4000-8000-000000000001";
+    past_body = "{\"data\": {}}";
+    deliver_over(1, true, 1, "test.make", "a");
+    wait_count(&acknowledged_count, 1);
+    ck_assert_str_eq(outcomes[0], past_key);
+    ck_assert_str_eq(bodies[0], past_body);
+    ck_assert_int_eq(begun, 0);
+    ck_assert_int_eq(swept, 1);
+}
+END_TEST
+
+START_TEST(a_job_that_comes_again_is_not_run_before_the_journal_has_spoken)
+{
+    hold_journal = true;
+    deliver_over(1, true, 1, "test.make", "a");
+    wait_count(&asked_count, 1);
+    ck_assert_int_eq(begun, 0);
+    pthread_mutex_lock(&lock);
+    hold_journal = false;
+    pthread_cond_broadcast(&changed);
+    pthread_mutex_unlock(&lock);
+    wait_begun(1);
+    ck_assert_str_eq(notes[0], "begun/w1");
+    let_go(1);
+    wait_count(&acknowledged_count, 1);
+}
+END_TEST
+
+START_TEST(a_job_that_has_ended_its_worker_too_often_fails_and_lies_in_the_dead)
+{
+    past.begun = 3;
+    past.returned = 1;
+    deliver_over(1, true, 1, "test.make", "a");
+    wait_count(&acknowledged_count, 1);
+    assert_event(0, "job.failed.test.make", "code", "crashed");
+    ck_assert_str_eq(outcomes[1], "x.dead");
+    ck_assert_int_eq(begun, 0);
+}
+END_TEST
+
+START_TEST(what_must_not_be_done_twice_and_may_have_been_done_is_uncertain)
+{
+    deliver_over(1, true, 1, "test.once", "a");
+    wait_count(&acknowledged_count, 1);
+    assert_event(0, "job.uncertain.test.once", "code", "interrupted");
+}
+END_TEST
+
+START_TEST(a_transient_failure_comes_again_after_a_delay)
+{
+    deliver(1, "test.busy", "a");
+    wait_count(&acknowledged_count, 1);
+    ck_assert_msg(strncmp(outcomes[0], "job.retrying.", 13) == 0, "%s", outcomes[0]);
+    ck_assert_str_eq(outcomes[1], "test.busy@node1");
+    ck_assert_int_eq(outcome_count, 2);
+}
+END_TEST
+
+START_TEST(after_a_broken_connection_nothing_is_undone_for_the_next_attempt_takes_it_over)
+{
+    deliver(1, "test.break", "a");
+    wait_count(&acknowledged_count, 1);
+    ck_assert_msg(strncmp(outcomes[0], "job.retrying.", 13) == 0, "%s", outcomes[0]);
+    ck_assert_ptr_null(strstr(bodies[0], "rollback"));
+}
+END_TEST
+
+START_TEST(the_last_attempt_fails)
+{
+    struct delivery *delivery = calloc(1, sizeof(*delivery));
+
+    delivery->tag = (struct delivery_tag){ 1, ++next_tag };
+    delivery->attempt = 3;
+    delivery->body = strdup("{\"id\": \"00000000-0000-4000-8000-000000000001\", \"type\": \"test.busy\", "
+                            "\"host\": \"node1\", \"params\": {\"guest\": \"a\"}}");
+    delivery->length = strlen(delivery->body);
+    dispatcher_delivery(dispatcher, JOB_QUICK, delivery);
+    wait_count(&acknowledged_count, 1);
+    assert_event(0, "job.failed.test.busy", "code", "busy");
+}
+END_TEST
+
+START_TEST(an_answer_that_was_lost_is_given_again_when_its_delivery_comes_back)
+{
+    hold_confirms = true;
+    deliver(1, "test.look", "a");
+    wait_count(&outcome_count, 1);
+    reconnect(JOB_QUICK);
+    settle_as(held[0], MESSAGE_LOST);
+    hold_confirms = false;
+    deliver_over(2, true, 1, "test.look", "a");
+    wait_count(&acknowledged_count, 1);
+    ck_assert_int_eq(outcome_count, 2);
+    ck_assert_str_eq(bodies[0], bodies[1]);
+}
+END_TEST
+
+START_TEST(a_lost_answer_gives_way_to_the_one_that_another_worker_gave)
+{
+    hold_confirms = true;
+    deliver(1, "test.look", "a");
+    wait_count(&outcome_count, 1);
+    reconnect(JOB_QUICK);
+    settle_as(held[0], MESSAGE_LOST);
+    hold_confirms = false;
+    past_key = "job.failed.test.look.00000000-0000-4000-8000-000000000001";
+    past_body = "{\"data\": {\"of\": \"another\"}}";
+    deliver_over(2, true, 1, "test.look", "a");
+    wait_count(&acknowledged_count, 1);
+    ck_assert_str_eq(bodies[1], past_body);
+}
+END_TEST
+
+START_TEST(a_job_whose_delivery_does_not_come_back_is_left_alone)
+{
+    deliver(1, "test.stop", "a");
+    wait_begun(1);
+    reconnect(JOB_LONG);
+    let_go(1);
+    dispatcher_tick(dispatcher); /* no grace is set */
+    ck_assert_int_eq(dispatcher_drain(dispatcher, SECONDS_MAX * 1000), 0);
+    ck_assert_int_eq(outcome_count, 0);
+}
+END_TEST
+
+START_TEST(a_running_job_is_cancelled_at_its_safe_point_and_undone)
+{
+    deliver(1, "test.stop", "a");
+    wait_begun(1);
+    dispatcher_cancel(dispatcher, "00000000-0000-4000-8000-000000000001", "no more", envelope_now_ms());
+    let_go(1);
+    wait_count(&acknowledged_count, 1);
+    ck_assert_int_eq(outcome_count, 2);
+    assert_event(0, "job.cancelling.test.stop", "reason", "no more");
+    assert_event(1, "job.cancelled.test.stop", "code", "cancelled");
+    ck_assert_ptr_nonnull(strstr(bodies[1], "rollback"));
+}
+END_TEST
+
+START_TEST(a_job_is_cancelled_before_it_comes)
+{
+    dispatcher_cancel(dispatcher, "00000000-0000-4000-8000-000000000001", NULL, envelope_now_ms());
+    deliver(1, "test.stop", "a");
+    wait_count(&acknowledged_count, 1);
+    assert_event(0, "job.cancelled.test.stop", "code", "cancelled");
+    ck_assert_int_eq(begun, 0);
+}
+END_TEST
+
+START_TEST(a_waiting_job_is_cancelled_without_its_turn)
+{
+    deliver(1, "test.hold", "a");
+    wait_begun(1);
+    deliver(2, "test.hold", "a");
+    dispatcher_cancel(dispatcher, "00000000-0000-4000-8000-000000000002", NULL, envelope_now_ms());
+    wait_count(&acknowledged_count, 1);
+    assert_event(0, "job.cancelled.test.hold", "code", "cancelled");
+    let_go(1);
+    wait_count(&acknowledged_count, 2);
+}
+END_TEST
+
+START_TEST(an_order_that_comes_too_late_is_answered)
+{
+    deliver(1, "test.look", "a");
+    wait_count(&acknowledged_count, 1);
+    dispatcher_cancel(dispatcher, "00000000-0000-4000-8000-000000000001", NULL, envelope_now_ms());
+    wait_count(&outcome_count, 2);
+    assert_event(1, "job.not-cancelled.test.look", "state", "succeeded");
+}
+END_TEST
+
+START_TEST(an_order_of_yesterday_holds_no_more)
+{
+    dispatcher_cancel(dispatcher, "00000000-0000-4000-8000-000000000001", NULL,
+                      envelope_now_ms() - INT64_C(25) * 3600 * 1000);
+    deliver(1, "test.look", "a");
+    wait_count(&acknowledged_count, 1);
+    assert_event(0, "job.succeeded.test.look", "state", "succeeded");
+}
+END_TEST
+
+START_TEST(stamps_are_cleared_after_the_confirm_and_before_the_acknowledgement)
+{
+    hold_confirms = true;
+    deliver(1, "test.make", "a");
+    let_go(1);
+    wait_count(&outcome_count, 1);
+    ck_assert_int_eq(swept, 0);
+    settle(held[0]);
+    wait_count(&acknowledged_count, 1);
+    ck_assert_int_eq(swept, 1);
+}
+END_TEST
+
+START_TEST(a_hand_over_lets_a_long_job_stop_without_a_word)
+{
+    deliver(1, "test.stop", "a");
+    wait_begun(1);
+    ck_assert_int_eq(dispatcher_hand_over(dispatcher, 10), -1);
+    let_go(1);
+    ck_assert_int_eq(dispatcher_hand_over(dispatcher, SECONDS_MAX * 1000), 0);
+    ck_assert_int_eq(outcome_count, 0);
+    ck_assert_int_eq(acknowledged_count, 0);
+}
+END_TEST
+
+static void add_tests_of_coming_again(TCase *tests)
+{
+    tcase_add_test(tests, what_was_answered_elsewhere_is_repeated_byte_for_byte_and_not_run);
+    tcase_add_test(tests, a_job_that_comes_again_is_not_run_before_the_journal_has_spoken);
+    tcase_add_test(tests, a_job_that_has_ended_its_worker_too_often_fails_and_lies_in_the_dead);
+    tcase_add_test(tests, what_must_not_be_done_twice_and_may_have_been_done_is_uncertain);
+    tcase_add_test(tests, a_transient_failure_comes_again_after_a_delay);
+    tcase_add_test(tests, after_a_broken_connection_nothing_is_undone_for_the_next_attempt_takes_it_over);
+    tcase_add_test(tests, the_last_attempt_fails);
+    tcase_add_test(tests, an_answer_that_was_lost_is_given_again_when_its_delivery_comes_back);
+    tcase_add_test(tests, a_lost_answer_gives_way_to_the_one_that_another_worker_gave);
+    tcase_add_test(tests, a_job_whose_delivery_does_not_come_back_is_left_alone);
+    tcase_add_test(tests, a_running_job_is_cancelled_at_its_safe_point_and_undone);
+    tcase_add_test(tests, a_job_is_cancelled_before_it_comes);
+    tcase_add_test(tests, a_waiting_job_is_cancelled_without_its_turn);
+    tcase_add_test(tests, an_order_that_comes_too_late_is_answered);
+    tcase_add_test(tests, an_order_of_yesterday_holds_no_more);
+    tcase_add_test(tests, stamps_are_cleared_after_the_confirm_and_before_the_acknowledgement);
+    tcase_add_test(tests, a_hand_over_lets_a_long_job_stop_without_a_word);
+}
+
 int main(void)
 {
     Suite *suite = suite_create("dispatcher");
@@ -519,6 +942,7 @@ int main(void)
     tcase_add_test(tests, a_bad_job_is_answered_and_one_without_identity_goes_to_the_dead);
     tcase_add_test(tests, an_integer_too_large_is_the_largest);
     tcase_add_test(tests, draining_begins_nothing_more_and_waits_for_what_runs);
+    add_tests_of_coming_again(tests);
     suite_add_tcase(suite, tests);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);

@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * Copyright (C) the virtjob authors */
+
+/* An answer on its way: published while the job is ours, safe, the stamps cleared, the delivery acknowledged. Where the
+ * connection ends before that, the answer waits for the delivery to come back; and the journal says whether another
+ * worker has given one meanwhile. */
+
+#include "dispatcher_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "kill_point.h"
+#include "log.h"
+#include "metrics.h"
+
+struct publisher_way task_way(const struct task *task)
+{
+    return (struct publisher_way){ .lane = (int)task->lane,
+                                   .epoch = atomic_load(&task->dispatcher->epochs[task->lane]) };
+}
+
+static void task_settle(struct task *task, bool requeue)
+{
+    const struct dispatcher_settings *settings = &task->dispatcher->settings;
+
+    for (size_t i = 0; i < task->tag_count; i++)
+        settings->settle(settings->opaque, task->lane, task->tags[i], requeue);
+}
+
+/* With the lock held. What was only sent on its way again has not ended. */
+static void task_remember(struct task *task)
+{
+    enum outcome_state state = task->answer.outcome.state;
+
+    if (task->answer.kind == ANSWER_REPEAT &&
+        outcome_state_of_key(task->past.outcome->routing_key, &state) < 0)
+        return;
+    if (task->answer.kind == ANSWER_OUTCOME || task->answer.kind == ANSWER_REPEAT)
+        ended_add(&task->dispatcher->ended, &task->request, task_host(task), state);
+}
+
+/* Its outcome is safe: nobody holds it any more but this. */
+static void task_acknowledge(struct task *task)
+{
+    struct dispatcher *dispatcher = task->dispatcher;
+
+    pthread_mutex_lock(&dispatcher->lock);
+    task_remember(task);
+    pthread_mutex_unlock(&dispatcher->lock);
+    task_settle(task, false);
+    pthread_mutex_lock(&dispatcher->lock);
+    task_remove(task);
+    dispatcher_unbusy(dispatcher);
+    pthread_mutex_unlock(&dispatcher->lock);
+}
+
+/* With the lock held. The delivery comes back, to us or to another worker: for there was no memory, or no connection. */
+static void task_lose_answer(struct task *task)
+{
+    task->state = TASK_HELD;
+    task->queued = false;
+    if (!task->has_thread)
+        dispatcher_unbusy(task->dispatcher);
+    if (task_is_ours(task))
+        task_settle(task, true);
+    task_wake(task);
+}
+
+/* A publisher_done. Either the thread waits for this, or it has left the task to it. */
+static void task_answered(void *opaque, enum publisher_fate fate)
+{
+    struct task *task = opaque;
+    struct dispatcher *dispatcher = task->dispatcher;
+    bool is_mine;
+
+    if (fate == PUBLISHER_SAFE)
+        kill_point("after-confirm");
+    pthread_mutex_lock(&dispatcher->lock);
+    is_mine = !task->has_thread && fate == PUBLISHER_SAFE;
+    if (fate == PUBLISHER_SAFE)
+        task->state = TASK_ANSWERED;
+    else
+        task_lose_answer(task);
+    pthread_cond_broadcast(&dispatcher->changed);
+    pthread_mutex_unlock(&dispatcher->lock);
+    if (is_mine)
+        task_acknowledge(task);
+}
+
+static void task_publish_retry(struct task *task, const struct publisher_way *way)
+{
+    const struct dispatcher_settings *settings = &task->dispatcher->settings;
+    const struct outcome *outcome = &task->answer.outcome;
+    int attempt = task->request.attempt + 1, delay_s = settings->retry_delay(settings->opaque, attempt);
+    bool stays =
+        outcome->error.code == ERROR_CONNECTION_LOST; /* what it has made is there, and nowhere else */
+    int max_attempts = task->request.max_attempts ? task->request.max_attempts : settings->max_attempts;
+    json_t *data =
+        json_pack("{s:i, s:i, s:i, s:o, s:s}", "attempt", task->request.attempt, "max_attempts", max_attempts,
+                  "delay_s", delay_s, "error", error_to_json(&outcome->error), "worker", settings->worker);
+
+    publisher_job_event(settings->publisher, way, &task->request, "retrying", task_host(task), data);
+    if (!stays && task->placed_ms > 0)
+        publisher_note(settings->publisher, way, task->request.id, "placed", TASK_NOWHERE, NULL, NULL);
+    publisher_retry(settings->publisher, way, &task->request, attempt, delay_s,
+                    stays || task->request.placed ? task_host(task) : task->request.host, task_answered,
+                    task);
+}
+
+static void task_publish(struct task *task)
+{
+    const struct dispatcher_settings *settings = &task->dispatcher->settings;
+    const struct outcome *outcome = &task->answer.outcome;
+    struct publisher_way way = { .lane = (int)task->lane, .epoch = task->answer_epoch };
+
+    switch (task->answer.kind) {
+    case ANSWER_OUTCOME:
+        publisher_outcome(settings->publisher, &way, &task->request, outcome, task_host(task),
+                          task->answer.buried ? outcome->error.message : NULL, task_answered, task);
+        return;
+    case ANSWER_REPEAT:
+        log_info("dispatcher", "its outcome was published before: repeating it", "job", task->request.id,
+                 NULL);
+        publisher_repeat(settings->publisher, &way, &task->request, task->past.outcome, task_answered, task);
+        return;
+    case ANSWER_RETRY:
+        metrics_add(METRIC_RETRIES, 1, task_type_name(task), NULL);
+        task_publish_retry(task, &way);
+        return;
+    case ANSWER_FORWARD:
+        log_info("dispatcher", "it was begun on another host: sending it there", "job", task->request.id,
+                 "host", task->placed, NULL);
+        publisher_retry(settings->publisher, &way, &task->request, task->request.attempt, 0, task->placed,
+                        task_answered, task);
+    }
+}
+
+/* With the lock held. */
+static void task_set_answering(struct task *task)
+{
+    task->state = TASK_ANSWERING;
+    task->answer_epoch = atomic_load(&task->dispatcher->epochs[task->lane]);
+}
+
+/* Nobody has to wait for the fate of an outcome, where there are no stamps to clear after it and the job has never been
+ * anywhere else. */
+static bool task_needs_no_thread(struct task *task)
+{
+    SCOPE_LOCK(&task->dispatcher->lock);
+
+    if (task->answer.kind != ANSWER_OUTCOME || task->again || task->ask != ASK_NEVER ||
+        (task->type && task->type->sweep))
+        return false;
+    task_set_answering(task);
+    return true;
+}
+
+/* Its outcome is on its way before the next job on its resources begins, so outcomes keep the order too. */
+static void task_answer_at_once(struct task *task)
+{
+    struct dispatcher *dispatcher = task->dispatcher;
+
+    task_publish(task);
+    pthread_mutex_lock(&dispatcher->lock);
+    task->has_thread = false;
+    if (task->ticket)
+        claims_leave(dispatcher->claims, task->ticket, task_ready);
+    bool is_safe = task->state == TASK_ANSWERED;
+    if (task->state == TASK_HELD) {
+        dispatcher_unbusy(dispatcher);
+        task_wake(task);
+    }
+    pthread_mutex_unlock(&dispatcher->lock);
+    if (is_safe)
+        task_acknowledge(task);
+}
+
+/* Waits until the task may answer: it is ours, and the journal has told what there is to know. False: never. */
+static bool task_wait_turn(struct task *task)
+{
+    struct dispatcher *dispatcher = task->dispatcher;
+    SCOPE_LOCK(&dispatcher->lock);
+
+    while (!task_is_ours(task) || task->ask == ASK_OPEN) {
+        if (task->given_up || dispatcher->draining)
+            return false;
+        pthread_cond_wait(&dispatcher->changed, &dispatcher->lock);
+    }
+    if (task->past.outcome)
+        task->answer.kind = ANSWER_REPEAT;
+    task_set_answering(task);
+    return true;
+}
+
+static bool task_wait_fate(struct task *task)
+{
+    struct dispatcher *dispatcher = task->dispatcher;
+    SCOPE_LOCK(&dispatcher->lock);
+
+    while (task->state == TASK_ANSWERING)
+        pthread_cond_wait(&dispatcher->changed, &dispatcher->lock);
+    return task->state == TASK_ANSWERED;
+}
+
+/* -1 where there is no run to do it with. */
+static struct job_run *task_sweeping_run(struct task *task, struct error *err)
+{
+    const struct job_run_settings settings = { .request = &task->request,
+                                               .type = task->type,
+                                               .hypervisor = task->host };
+
+    return task->run ? STEAL(&task->run) : job_run_new(&settings, err);
+}
+
+/* The stamps stay on what the job could not undo, or could not know of: they tell whose that is. */
+static bool outcome_is_clean(enum outcome_state state, const json_t *rollback)
+{
+    size_t index;
+    json_t *report;
+
+    json_array_foreach (rollback, index, report) {
+        if (!json_is_true(json_object_get(report, "ok")))
+            return false;
+    }
+    return state != OUTCOME_UNCERTAIN;
+}
+
+static bool task_is_clean(const struct task *task)
+{
+    const struct outcome *outcome = &task->answer.outcome;
+    const struct delivery *past = task->past.outcome;
+    enum outcome_state state;
+
+    if (task->answer.kind == ANSWER_OUTCOME)
+        return !task->answer.buried && outcome_is_clean(outcome->state, outcome->rollback);
+    if (task->answer.kind != ANSWER_REPEAT || outcome_state_of_key(past->routing_key, &state) < 0)
+        return false;
+    AUTO(json) json_t *event = json_loadb(past->body, past->length, 0, NULL);
+    const json_t *data = json_object_get(event, "data");
+    return outcome_is_clean(state, json_object_get(data, "rollback")) &&
+           strcmp(error_name(ERROR_CRASHED), job_string(json_object_get(data, "error"), "code", "")) != 0;
+}
+
+/* What is left then is cleared by the janitor. */
+static void task_sweep(struct task *task)
+{
+    struct error err = ERROR_INIT;
+    struct job_run *run;
+
+    if (!task->type || !task->type->sweep || !task->host || task->refusal.code != ERROR_NONE ||
+        !task_is_clean(task))
+        return;
+    pthread_mutex_lock(&task->dispatcher->lock);
+    run = task_sweeping_run(task, &err);
+    pthread_mutex_unlock(&task->dispatcher->lock);
+    if (!run || job_run_sweep(run, &err) < 0)
+        log_warning("dispatcher", "stamps of an ended job may be left", "job", task->request.id, "error",
+                    err.message, NULL);
+    job_run_free(run);
+    kill_point("after-sweep");
+}
+
+/* It ended here in good order, so that beginning it was no crash. */
+static void task_take_back_note(struct task *task)
+{
+    const struct dispatcher_settings *settings = &task->dispatcher->settings;
+
+    if (task->noted_begun)
+        publisher_note(settings->publisher, NULL, task->request.id, "returned", settings->worker, NULL, NULL);
+    task->noted_begun = false;
+}
+
+static void task_answer_and_wait(struct task *task)
+{
+    while (task_wait_turn(task)) {
+        task_publish(task);
+        if (!task_wait_fate(task))
+            continue;
+        if (task->answer.kind == ANSWER_RETRY)
+            task_take_back_note(task);
+        task_sweep(task);
+        task_acknowledge(task);
+        return;
+    }
+    task_forget(task);
+}
+
+void task_answer(struct task *task)
+{
+    if (task_needs_no_thread(task))
+        task_answer_at_once(task);
+    else
+        task_answer_and_wait(task);
+}
+
+void task_forget(struct task *task)
+{
+    struct dispatcher *dispatcher = task->dispatcher;
+
+    log_info("dispatcher", "left to another worker", "job", task->request.id, NULL);
+    metrics_add(METRIC_JOBS_GIVEN_UP, 1, dispatcher_lane_names[task->lane], NULL);
+    task_take_back_note(task);
+    pthread_mutex_lock(&dispatcher->lock);
+    if (task_is_ours(task))
+        task_settle(task, true);
+    task_remove(task);
+    dispatcher_unbusy(dispatcher);
+    pthread_mutex_unlock(&dispatcher->lock);
+}
+
+/* A note under way, and who waits for it. */
+struct note {
+    struct dispatcher *dispatcher;
+    bool is_settled;
+    enum publisher_fate fate;
+};
+
+static void note_settled(void *opaque, enum publisher_fate fate)
+{
+    struct note *note = opaque;
+    SCOPE_LOCK(&note->dispatcher->lock);
+
+    note->is_settled = true;
+    note->fate = fate;
+    pthread_cond_broadcast(&note->dispatcher->changed);
+}
+
+bool task_note(struct task *task, const char *what, const char *word)
+{
+    struct dispatcher *dispatcher = task->dispatcher;
+    struct publisher_way way = task_way(task);
+    struct note note = { .dispatcher = dispatcher };
+
+    publisher_note(dispatcher->settings.publisher, &way, task->request.id, what, word, note_settled, &note);
+    SCOPE_LOCK(&dispatcher->lock);
+    while (!note.is_settled)
+        pthread_cond_wait(&dispatcher->changed, &dispatcher->lock);
+    return note.fate == PUBLISHER_SAFE;
+}
+
+/* A publisher_done: what could not be answered lies in the dead queue, or comes again. */
+static void task_buried(void *opaque, enum publisher_fate fate)
+{
+    struct task *task = opaque;
+    struct dispatcher *dispatcher = task->dispatcher;
+
+    task_settle(task, fate != PUBLISHER_SAFE);
+    pthread_mutex_lock(&dispatcher->lock);
+    task_remove(task);
+    dispatcher_unbusy(dispatcher);
+    pthread_mutex_unlock(&dispatcher->lock);
+}
+
+void task_bury(struct task *task, const struct delivery *delivery, const char *reason)
+{
+    struct dispatcher *dispatcher = task->dispatcher;
+    struct publisher_way way = { .lane = (int)task->lane, .epoch = delivery->tag.epoch };
+
+    log_warning("dispatcher", "unanswerable", "id", task->request.id[0] ? task->request.id : NULL, "reason",
+                reason, NULL);
+    pthread_mutex_lock(&dispatcher->lock);
+    task->is_buried = true;
+    dispatcher->busy++;
+    pthread_mutex_unlock(&dispatcher->lock);
+    publisher_dead(dispatcher->settings.publisher, &way, delivery, reason, task_buried, task);
+}
+
+void dispatcher_tell_late(struct dispatcher *dispatcher, const struct request *request, const char *where,
+                          enum outcome_state state)
+{
+    const struct dispatcher_settings *settings = &dispatcher->settings;
+
+    publisher_job_event(
+        settings->publisher, NULL, request, "not-cancelled", where,
+        json_pack("{s:s, s:s}", "state", outcome_state_name(state), "worker", settings->worker));
+}

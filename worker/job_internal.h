@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * Copyright (C) the virtjob authors */
+
+/* Between the parts of a job's run: job.c is what a handler calls, job_stop.c knows when it must stop or wait,
+ * job_run.c runs it, undoes it and decides how it ended. */
+
+#ifndef VIRTJOB_JOB_INTERNAL_H
+#define VIRTJOB_JOB_INTERNAL_H
+
+#include <pthread.h>
+
+#include "job_run.h"
+
+/* One thing done that a failure undoes. */
+struct undo {
+    char step[64];
+    const char *what;
+    job_undo_function function;
+    json_t *state;
+    struct undo *below;
+};
+
+struct job_run {
+    struct job job; /* what the handler gets; must be first */
+    struct job_run_settings settings;
+    struct progress *progress;
+    char step[64];
+    struct undo *undos; /* the last one first */
+    json_t *choice;
+    bool unchanged;
+    bool has_changed; /* where it was not meant to */
+    bool adopted;
+    bool undoing;     /* an undo is not cancelled */
+    int64_t begun_ms; /* monotonic */
+
+    /* Guards what follows; nothing else is locked while it is held, but what report and a stop function lock. */
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* to be stopped, or whose it is */
+    enum job_hold hold;
+    bool cancelled;
+    bool expired; /* while it ran, and told */
+    char reason[256];
+    bool started_told;
+    bool ended; /* from here on the outcome speaks */
+    job_stop_function stop;
+    void *stop_opaque;
+};
+
+static inline struct job_run *job_run_of(struct job *job)
+{
+    return (struct job_run *)job;
+}
+
+/* job_stop.c */
+
+/* Waits until it is known whose the job is; false: another worker's. */
+bool job_run_is_ours(struct job_run *run);
+
+/* Passes on to settings.report, once it has said that the job has started; `data` is stolen. Nothing is said of a job
+ * that is not ours just now, nor after its end. */
+void job_run_tell(struct job_run *run, const char *state, json_t *data);
+
+/* A progress_sink. */
+void job_run_tell_progress(void *opaque, json_t *report);
+
+#endif
