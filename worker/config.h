@@ -20,13 +20,15 @@
 #include "error.h"
 
 struct config_broker {
-    char *uri; /* amqp://user:password@host:5672/vhost or amqps://; percent-encoded; never logged whole */
+    char *
+        uri; /* amqp://user:password@host:5672/vhost or amqps://; percent-encoded; or several of one cluster with
+                * blanks between them, see config_broker_next; never logged whole */
     char *password_file;   /* overrides the password of the URI: its first line; NULL: none */
     char *ca_file;         /* PEM; required for amqps */
     char *cert_file;       /* PEM, client certificate; NULL: none */
     char *key_file;        /* PEM; not readable by others */
     bool external;         /* SASL EXTERNAL: the certificate is the login */
-    bool verify_host_name; /* against the broker's certificate; true, but for a URI with an address */
+    bool verify_host_name; /* against the broker's certificate; true, but where all hosts are addresses */
     char *prefix;          /* of every exchange and queue; "virtjob" */
     int heartbeat_s;       /* 10; 0 is refused */
     int connect_timeout_s; /* 10 */
@@ -85,6 +87,9 @@ struct config *config_load(const char *path, char *const *sets, size_t set_count
 
 /* What the daemon needs besides: at least one host. */
 int config_check_daemon(const struct config *config, struct error *err);
+
+/* The brokers of `uri`, one after the other: where the next one begins, or NULL; `at` moves on behind it. */
+const char *config_broker_next(const char **at, size_t *ret_length);
 
 /* The delay before that attempt (2 is the first retry), in seconds. */
 int config_retry_delay(const struct config *config, int attempt);

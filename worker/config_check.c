@@ -31,16 +31,33 @@ static bool is_name(const char *text, const char *characters, size_t max)
 
 static bool is_amqps(const char *uri)
 {
-    return strncmp(uri, "amqps://", 8) == 0;
+    return strncmp(uri + strspn(uri, " \t"), "amqps://", 8) == 0;
+}
+
+const char *config_broker_next(const char **at, size_t *ret_length)
+{
+    const char *start = *at + strspn(*at, " \t");
+
+    *ret_length = strcspn(start, " \t");
+    *at = start + *ret_length;
+    return *ret_length ? start : NULL;
 }
 
 const char *config_complaint_uri(const char *text)
 {
-    if (!is_amqps(text) && strncmp(text, "amqp://", 7) != 0)
-        return "does not begin with amqp:// or amqps://";
-    if (strpbrk(text, " \t"))
-        return "has a space; write %20";
-    return NULL;
+    size_t brokers = 0, secure = 0, length;
+    const char *uri;
+
+    for (; (uri = config_broker_next(&text, &length)); brokers++) {
+        if (!is_amqps(uri) && strncmp(uri, "amqp://", 7) != 0)
+            return brokers
+                       ? "has a space, and behind it no other amqp:// or amqps://; in a password, write %20"
+                       : "does not begin with amqp:// or amqps://";
+        secure += is_amqps(uri);
+    }
+    if (brokers == 0)
+        return "is empty";
+    return secure == 0 || secure == brokers ? NULL : "has amqp:// and amqps://; all must be the same";
 }
 
 const char *config_complaint_prefix(const char *text)
@@ -69,7 +86,7 @@ int config_parse_delays(const char *text, int *ret_delays)
     char unit[3];
     long long number;
 
-    for (; sscanf(text, " %lld%2[smh]%n", &number, unit, &used) == 2; text += used, count++) {
+    for (; sscanf(text, " %8lld%2[smh]%n", &number, unit, &used) == 2; text += used, count++) {
         long long seconds = number * (unit[0] == 'h' ? 3600 : unit[0] == 'm' ? 60 : 1);
 
         if (count == RETRY_DELAYS_MAX || unit[1] || number < 1 || number > 86400 || seconds > 86400 ||
@@ -144,9 +161,10 @@ const char *config_complaint_format(const char *text)
     return strcmp(text, "text") == 0 || strcmp(text, "json") == 0 ? NULL : "is neither text nor json";
 }
 
-bool config_uri_has_address(const char *uri)
+static bool has_address(const char *from, size_t count)
 {
-    const char *start = strstr(uri, "://"), *at;
+    AUTO(string) char *uri = strndup(from, count);
+    const char *start = uri ? strstr(uri, "://") : NULL, *at;
     char host[INET6_ADDRSTRLEN];
     struct in_addr address;
     size_t length;
@@ -164,6 +182,17 @@ bool config_uri_has_address(const char *uri)
     memcpy(host, start, length);
     host[length] = '\0';
     return inet_pton(AF_INET, host, &address) == 1;
+}
+
+bool config_uri_has_address(const char *uri)
+{
+    const char *one;
+    size_t length;
+
+    while ((one = config_broker_next(&uri, &length)))
+        if (!has_address(one, length))
+            return false;
+    return true;
 }
 
 /* [broker] as a whole */

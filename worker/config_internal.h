@@ -61,7 +61,7 @@ const char *config_complaint_host(const char *text);
  * where it was set; NULL: by default. */
 int config_check_broker(const struct config_broker *broker, char *const *origins, struct error *err);
 
-/* Whether the host part of an AMQP URI is an IP address. */
+/* Whether the host part of each AMQP URI is an IP address. */
 bool config_uri_has_address(const char *uri);
 
 /* Reading; each that fails returns -1 (or NULL) and has set the error. */

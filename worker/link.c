@@ -93,7 +93,7 @@ struct link *link_new(const struct link_settings *settings, const struct link_ev
         link_free(link);
         return NULL;
     }
-    if (link_address_parse(&link->address, settings->broker, err) < 0) {
+    if (link_addresses_parse(settings->broker, &link->addresses, &link->address_count, err) < 0) {
         link_free(link);
         return NULL;
     }
@@ -109,7 +109,7 @@ void link_free(struct link *link)
     link_empty_inbox(link, NULL); /* of a link that was never started */
     link_publish_drop_all(link);
     link_publish_account(link);
-    link_address_done(&link->address);
+    link_addresses_free(link->addresses, link->address_count);
     if (link->wake_fd >= 0)
         close(link->wake_fd);
     pthread_cond_destroy(&link->changed);
@@ -118,6 +118,7 @@ void link_free(struct link *link)
     free(link->commands);
     free(link->spare);
     free(link->deliveries);
+    free(link->suspects);
     free(link->window);
     free(link->name);
     free(link);
@@ -178,7 +179,7 @@ void link_stop(struct link *link, int drain_ms)
     link->started = false;
 }
 
-static void message_settle_at_once(struct message *message)
+static void message_drop(struct message *message)
 {
     metrics_add(METRIC_DROPPED, 1, message->kind ? message->kind : "other", NULL);
     if (message->settled)
@@ -186,35 +187,59 @@ static void message_settle_at_once(struct message *message)
     message_free(message);
 }
 
-/* Puts the message into the inbox, waiting for room. -1: nothing is taken any more; 1: there is no room for such. */
-static int link_admit(struct link *link, struct message *message, bool *ret_wake)
+/* What is for a connection that has ended needs no room: the thread settles it as soon as it sees it. */
+static bool link_has_room(const struct link *link, const struct message *message)
+{
+    if (message->droppable)
+        return link->takes_droppable && link->pending < link->settings.max_pending / 2;
+    return link->pending < link->settings.max_pending || link_is_stray(link, message);
+}
+
+enum patience { PATIENT, IMPATIENT, OVERBEARING /* takes room that is not there */ };
+
+enum admission { ADMITTED, NO_ROOM, ENDED };
+
+/* Puts the message into the inbox, where it is admitted. */
+static enum admission link_admit(struct link *link, struct message *message, enum patience patience,
+                                 bool *ret_wake)
 {
     SCOPE_LOCK(&link->lock);
 
-    while (!message->droppable && !on_link_thread && link->state != LINK_ENDED &&
-           link->pending >= link->settings.max_pending)
+    while (patience == PATIENT && !message->droppable && link->state != LINK_ENDED &&
+           !link_has_room(link, message))
         pthread_cond_wait(&link->changed, &link->lock);
     if (link->state == LINK_ENDED)
-        return -1;
-    if (message->droppable && (!link->takes_droppable || link->pending >= link->settings.max_pending / 2))
-        return 1;
+        return ENDED;
+    if ((patience == IMPATIENT || message->droppable) && !link_has_room(link, message))
+        return NO_ROOM;
     message_list_append(&link->inbox, message);
     link->pending++;
     *ret_wake = link_needs_waking(link);
-    return 0;
+    return ADMITTED;
+}
+
+static int link_give(struct link *link, struct message *message, enum patience patience)
+{
+    bool wake = false;
+    enum admission admission = link_admit(link, message, patience, &wake);
+
+    if (wake)
+        link_wake(link);
+    if (admission == NO_ROOM && !message->droppable)
+        return 1;
+    if (admission != ADMITTED)
+        message_drop(message);
+    return admission == ENDED ? -1 : 0;
 }
 
 int link_publish(struct link *link, struct message *message)
 {
-    bool wake = false;
-    int rc;
+    return link_give(link, message, on_link_thread ? OVERBEARING : PATIENT);
+}
 
-    rc = link_admit(link, message, &wake);
-    if (rc != 0)
-        message_settle_at_once(message);
-    else if (wake)
-        link_wake(link);
-    return rc < 0 ? -1 : 0;
+int link_offer(struct link *link, struct message *message)
+{
+    return link_give(link, message, IMPATIENT);
 }
 
 static int link_add_command(struct link *link, struct link_command command)
@@ -265,6 +290,11 @@ bool link_is_up(struct link *link)
     return link->state == LINK_UP;
 }
 
+bool link_is_fresh(struct link *link)
+{
+    return link_now_ms() < atomic_load_explicit(&link->fresh_until_ms, memory_order_relaxed);
+}
+
 void link_watch(struct link *link)
 {
     int_fast64_t since = atomic_load(&link->busy_since_ms);
@@ -292,7 +322,7 @@ int link_wait_up(struct link *link, int timeout_ms, struct error *err)
     if (link->state == LINK_UP)
         return 0;
     if (link->failure.code == ERROR_NONE)
-        return error_set(err, ERROR_TIMEOUT, "no connection to %s after %d ms", link->address.shown,
+        return error_set(err, ERROR_TIMEOUT, "no connection to %s after %d ms", link_address(link)->shown,
                          timeout_ms);
     if (err)
         *err = link->failure;

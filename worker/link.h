@@ -37,10 +37,12 @@ struct link_settings {
     const char *name;   /* "quick", for logs, metrics and the connection_name the broker shows; copied */
     size_t max_body;    /* larger bodies arrive as oversized deliveries */
     size_t max_pending; /* messages waiting or unconfirmed; droppable ones get half of it */
-    bool once;          /* give up after the first failed connect (the command line); see link_wait_up */
+    bool once;          /* give up where no connect succeeds (the command line); see link_wait_up */
 };
 
-/* Checks the address: a host without a virtual host, or with an empty one (`amqp://host/`), means the virtual host "/". */
+/* Checks the brokers of broker->uri, all of one cluster: all with TLS or none, and the same virtual host; a host without
+ * one, or with an empty one (`amqp://host/`), means the virtual host "/". The link starts with the first and goes on to the
+ * next whenever it cannot connect or a connection ends; `once` gives up when each has failed. */
 struct link *link_new(const struct link_settings *settings, const struct link_events *events, void *opaque,
                       struct error *err);
 int link_start(struct link *link, struct error *err);
@@ -57,7 +59,8 @@ void link_free(struct link *link);
  * thread. -1: the link has ended; the message has been settled as dropped. */
 int link_publish(struct link *link, struct message *message);
 
-/* The same, but never waits: 1 where there is no room, and the message stays with the caller. */
+/* The same, but never waits: 1 where there is no room, and the message stays with the caller. A message that is bound to a
+ * connection that has ended needs no room, here as there. */
 int link_offer(struct link *link, struct message *message);
 
 enum link_settle { LINK_ACK, LINK_REQUEUE, LINK_REJECT };
@@ -72,8 +75,14 @@ void link_pause(struct link *link);
 /* Any thread. Connected and opened just now. */
 bool link_is_up(struct link *link);
 
-/* Any thread. Up, and the broker has been heard from within the heartbeat interval: so it has not given our deliveries
- * to somebody else without our knowing. False for a moment after the process was stopped for long. */
+/* Any thread, cheap: one atomic read. Up, and the broker has been heard from within one and a half heartbeat intervals (an
+ * idle one is silent for up to one; what it agreed to counts, which may be less than broker.heartbeat). A broker gives our
+ * deliveries to somebody else no sooner than two intervals after our last sign of life, and we give one every quarter: so
+ * where this holds, it has not done so for our silence. After the process was stopped for longer than that it is false until
+ * something has arrived since: heartbeats that came meanwhile count by when the kernel got them, and not at all once the
+ * broker's end of the connection lies behind them. What cannot be told: a pause of the whole machine in which its clock
+ * stood still, until the network has caught up; and a connection that the broker closes for any other reason, for as long
+ * as that takes to arrive and be read. */
 bool link_is_fresh(struct link *link);
 
 /* Any thread, once a second or so: shuts the socket down when the link has hung in one send longer than the

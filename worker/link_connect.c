@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * Copyright (C) the virtjob authors */
 
-/* From the configured URI to an open channel with publisher confirms. */
+/* From an address to an open channel with publisher confirms. */
 
 #include "link_internal.h"
 
@@ -91,42 +91,6 @@ int link_check_reply(amqp_rpc_reply_t reply, struct error *err, const char *what
     return error_set(err, ERROR_BROKER, "%s: no answer", doing);
 }
 
-int link_address_parse(struct link_address *address, const struct config_broker *broker, struct error *err)
-{
-    struct link_address parsed = { .text = strdup(broker->uri) };
-
-    if (!parsed.text)
-        return error_set_memory(err);
-    if (amqp_parse_url(parsed.text, &parsed.info) != AMQP_STATUS_OK) {
-        free(parsed.text);
-        /* Not shown: it may hold a password. */
-        return error_set(
-            err, ERROR_INVALID,
-            "broker.uri is not amqp[s]://[user[:password]@]host[:port][/vhost], percent-encoded");
-    }
-    if (!*parsed.info.vhost)
-        parsed.info.vhost = (char *)"/";
-    if (parsed.info.ssl && !broker->ca_file) {
-        free(parsed.text);
-        return error_set(err, ERROR_INVALID,
-                         "broker.uri is amqps: broker.ca_file is needed to know the broker by");
-    }
-    snprintf(parsed.shown, sizeof(parsed.shown),
-             strchr(parsed.info.host, ':') ? "%s://[%s]:%d%s%s" : "%s://%s:%d%s%s",
-             parsed.info.ssl ? "amqps" : "amqp", parsed.info.host, parsed.info.port,
-             parsed.info.vhost[0] == '/' ? "" : "/", parsed.info.vhost);
-    *address = parsed;
-    return 0;
-}
-
-void link_address_done(struct link_address *address)
-{
-    if (address->text)
-        explicit_bzero(address->text, strlen(address->text));
-    free(address->text);
-    address->text = NULL;
-}
-
 /* Read anew for every connection, so that a changed password needs no restart. */
 static int link_read_password(const char *path, char ret_password[PASSWORD_SIZE], struct error *err)
 {
@@ -166,7 +130,7 @@ static int link_prepare_tls(const struct config_broker *broker, amqp_socket_t *t
 static int link_open_socket(struct link *link, struct error *err)
 {
     const struct config_broker *broker = link->settings.broker;
-    const struct amqp_connection_info *info = &link->address.info;
+    const struct amqp_connection_info *info = &link_address(link)->info;
     struct timeval timeout = { .tv_sec = broker->connect_timeout_s };
     amqp_socket_t *socket = info->ssl ? amqp_ssl_socket_new(link->amqp) : amqp_tcp_socket_new(link->amqp);
 
@@ -175,7 +139,7 @@ static int link_open_socket(struct link *link, struct error *err)
     if (info->ssl && link_prepare_tls(broker, socket, err) < 0)
         return -1;
     return link_check_status(amqp_socket_open_noblock(socket, info->host, info->port, &timeout), err,
-                             link->address.shown);
+                             link_address(link)->shown);
 }
 
 /* The library has set TCP_NODELAY and SO_KEEPALIVE. What we add ends a connection whose peer is gone or takes nothing:
@@ -213,7 +177,7 @@ static amqp_table_entry_t entry_text(const char *key, const char *text)
 static amqp_rpc_reply_t link_log_in(struct link *link, const char *password)
 {
     const struct config_broker *broker = link->settings.broker;
-    const struct amqp_connection_info *info = &link->address.info;
+    const struct amqp_connection_info *info = &link_address(link)->info;
     char host[128] = "", name[256];
     amqp_table_entry_t capabilities[] = { entry_flag("consumer_cancel_notify"),
                                           entry_flag("connection.blocked"), entry_flag("publisher_confirms"),
@@ -251,10 +215,10 @@ static int link_authenticate(struct link *link, struct error *err)
     if (broker->password_file && link_read_password(broker->password_file, password, err) < 0)
         return -1;
     amqp_set_handshake_timeout(link->amqp, &handshake);
-    reply = link_log_in(link, broker->password_file ? password : link->address.info.password);
+    reply = link_log_in(link, broker->password_file ? password : link_address(link)->info.password);
     explicit_bzero(password, sizeof(password));
-    return link_check_reply(reply, err, "%s: login as %s", link->address.shown,
-                            broker->external ? "the client certificate" : link->address.info.user);
+    return link_check_reply(reply, err, "%s: login as %s", link_address(link)->shown,
+                            broker->external ? "the client certificate" : link_address(link)->info.user);
 }
 
 static int link_open_channel(struct link *link, struct error *err)
@@ -296,7 +260,7 @@ static int link_establish(struct link *link, struct error *err)
     link_touch(link);
     if (link_open_socket(link, err) < 0)
         return -1;
-    link->tls = link->address.info.ssl;
+    link->tls = link_address(link)->info.ssl;
     link_touch(link);
     if (link_take_socket(link, err) < 0)
         return -1;
@@ -304,7 +268,8 @@ static int link_establish(struct link *link, struct error *err)
     if (link_authenticate(link, err) < 0 || link_open_channel(link, err) < 0)
         return -1;
     link->tick_ms = amqp_get_heartbeat(link->amqp) > 0 ? amqp_get_heartbeat(link->amqp) * 250 : 5000;
-    link->next_tick_ms = link_now_ms() + link->tick_ms;
+    link->answered_ms = link_now_ms();
+    link->next_tick_ms = link->answered_ms + link->tick_ms;
     return 0;
 }
 

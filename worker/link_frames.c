@@ -14,8 +14,10 @@
 
 #define SHORT_TEXT_MOST 255
 
-/* W3C Trace Context lets a tracestate be that long. */
-#define TRACE_TEXT_MOST 512
+/* W3C Trace Context lets a tracestate be that long; the other headers have the same room. */
+#define HEADER_TEXT_MOST 512
+
+#define ATTEMPT_MOST     1000000
 
 bool link_has_buffered(const struct link *link)
 {
@@ -47,16 +49,76 @@ static int copy_name(amqp_bytes_t bytes, char **ret_text)
     return *ret_text ? 0 : -1;
 }
 
-static int copy_header(const amqp_table_t *headers, const char *key, char **ret_text)
+/* What lies deeper in the table is nobody's business here. */
+static const amqp_field_value_t *find_header(const amqp_table_t *headers, const char *key)
 {
+    size_t length = strlen(key);
+
     for (int i = 0; i < headers->num_entries; i++) {
         const amqp_table_entry_t *entry = &headers->entries[i];
 
-        if (entry->value.kind == AMQP_FIELD_KIND_UTF8 && entry->key.len == strlen(key) &&
-            memcmp(entry->key.bytes, key, entry->key.len) == 0)
-            return copy_text(entry->value.value.bytes, TRACE_TEXT_MOST, ret_text);
+        if (entry->key.len == length && memcmp(entry->key.bytes, key, length) == 0)
+            return &entry->value;
     }
-    return 0;
+    return NULL;
+}
+
+static int copy_header(const amqp_table_t *headers, const char *key, char **ret_text)
+{
+    const amqp_field_value_t *value = find_header(headers, key);
+
+    return value && value->kind == AMQP_FIELD_KIND_UTF8
+               ? copy_text(value->value.bytes, HEADER_TEXT_MOST, ret_text)
+               : 0;
+}
+
+/* Of any of AMQP's kinds of integers; -1 where it is none, or negative. */
+static int64_t header_number(const amqp_table_t *headers, const char *key)
+{
+    const amqp_field_value_t *value = find_header(headers, key);
+    int64_t number = -1;
+
+    switch (value ? value->kind : AMQP_FIELD_KIND_VOID) {
+    case AMQP_FIELD_KIND_I8:
+        number = value->value.i8;
+        break;
+    case AMQP_FIELD_KIND_U8:
+        number = value->value.u8;
+        break;
+    case AMQP_FIELD_KIND_I16:
+        number = value->value.i16;
+        break;
+    case AMQP_FIELD_KIND_U16:
+        number = value->value.u16;
+        break;
+    case AMQP_FIELD_KIND_I32:
+        number = value->value.i32;
+        break;
+    case AMQP_FIELD_KIND_U32:
+        number = value->value.u32;
+        break;
+    case AMQP_FIELD_KIND_I64:
+        number = value->value.i64;
+        break;
+    case AMQP_FIELD_KIND_U64:
+        number = value->value.u64 <= INT64_MAX ? (int64_t)value->value.u64 : -1;
+        break;
+    }
+    return number < 0 ? -1 : number;
+}
+
+static int copy_headers(struct delivery *delivery, const amqp_table_t *headers)
+{
+    int64_t attempt = header_number(headers, "x-virtjob-attempt");
+
+    delivery->attempt = attempt >= 1 && attempt <= ATTEMPT_MOST ? attempt : 0;
+    delivery->stream_offset = header_number(headers, "x-stream-offset");
+    if (copy_header(headers, "traceparent", &delivery->traceparent) < 0 ||
+        copy_header(headers, "tracestate", &delivery->tracestate) < 0 ||
+        copy_header(headers, "x-virtjob-requester", &delivery->requester) < 0 ||
+        copy_header(headers, "x-virtjob-reason", &delivery->reason) < 0)
+        return -1;
+    return delivery->reason ? 0 : copy_header(headers, "x-first-death-reason", &delivery->reason);
 }
 
 static int copy_properties(struct delivery *delivery, const amqp_basic_properties_t *properties)
@@ -79,11 +141,7 @@ static int copy_properties(struct delivery *delivery, const amqp_basic_propertie
             return -1;
     if (properties->_flags & AMQP_BASIC_TIMESTAMP_FLAG)
         delivery->timestamp = properties->timestamp;
-    if (!(properties->_flags & AMQP_BASIC_HEADERS_FLAG))
-        return 0;
-    if (copy_header(&properties->headers, "traceparent", &delivery->traceparent) < 0)
-        return -1;
-    return copy_header(&properties->headers, "tracestate", &delivery->tracestate);
+    return properties->_flags & AMQP_BASIC_HEADERS_FLAG ? copy_headers(delivery, &properties->headers) : 0;
 }
 
 static int link_begin_content(struct link *link, enum link_content_kind kind, amqp_bytes_t exchange,
@@ -97,6 +155,7 @@ static int link_begin_content(struct link *link, enum link_content_kind kind, am
     if (!delivery || copy_name(exchange, &delivery->exchange) < 0 ||
         copy_name(routing_key, &delivery->routing_key) < 0)
         return error_set_memory(err);
+    delivery->stream_offset = -1;
     return 0;
 }
 

@@ -5,9 +5,12 @@
  *
  *   link.c          what other threads may call: publish, settle, pause, stop, watch
  *   link_loop.c     the thread: connect, serve, back off, over and over
- *   link_connect.c  address, TCP, TLS, login, channel
+ *   link_address.c  the brokers that are configured
+ *   link_connect.c  TCP, TLS, login, channel
+ *   link_heartbeat.c  signs of life, ours and the broker's
  *   link_frames.c   frames to deliveries, returns, confirms and ends
  *   link_publish.c  outgoing messages and the window of those not yet confirmed
+ *   link_suspects.c messages for one of which the broker has closed the channel
  *   link_settle.c   acknowledgements, many in one frame where that is safe
  *   link_declare.c  queues, exchanges, bindings, consumers
  *
@@ -84,11 +87,14 @@ struct link_content {
     size_t filled; /* of delivery->body */
 };
 
-/* Where and as whom; strings lie in `text`. */
+/* A broker, and as whom to log in there; strings lie in `text`. */
 struct link_address {
     char *text;
     struct amqp_connection_info info;
     char shown[512]; /* "amqps://host:5671/vhost", without user and password */
+    int64_t reported_ms;
+    char reported[sizeof(
+        ((struct error *)NULL)->message)]; /* why it could not be reached, as was logged last */
 };
 
 struct link {
@@ -96,7 +102,8 @@ struct link {
     struct link_events events;
     void *opaque;
     char *name;
-    struct link_address address;
+    struct link_address *addresses; /* of the brokers of one cluster, taken in turns */
+    size_t address_count;
     int wake_fd; /* eventfd */
     bool started;
     pthread_t thread;
@@ -114,6 +121,7 @@ struct link {
     bool stop_wanted;
     int64_t stop_by_ms;
     enum link_state state;
+    size_t address_now;   /* changed by the thread alone */
     struct error failure; /* of the last attempt to connect; ERROR_NONE while up */
 
     /* Guards watch_fd, the same as `socket`, for the watchdog. */
@@ -121,8 +129,9 @@ struct link {
     int watch_fd;
 
     /* Written by the thread, read by others. */
-    atomic_int_fast64_t busy_since_ms; /* 0 while in poll() */
-    atomic_uint_fast64_t epoch;        /* of the connection that is open; 0 while there is none */
+    atomic_int_fast64_t busy_since_ms;  /* 0 while in poll() */
+    atomic_uint_fast64_t epoch;         /* of the connection that is open; 0 while there is none */
+    atomic_int_fast64_t fresh_until_ms; /* unless something is heard until then; 0 while down */
 
     /* Of the thread alone. */
     struct link_command *spare; /* changes places with `commands` when the inbox is emptied */
@@ -137,8 +146,12 @@ struct link {
     bool stalled; /* the socket takes no more just now: wait for POLLOUT */
     bool paused;
     int consumers; /* of this connection; their tags are c0, c1, … */
-    int tick_ms;   /* how often the library must be called for its heartbeats */
+    int tick_ms;   /* a quarter of the heartbeat interval: how often one is sent */
     int64_t next_tick_ms;
+    int64_t answered_ms; /* when the broker had agreed to all that makes a connection */
+    int64_t next_hear_ms;
+    int64_t arrived;    /* bytes that the kernel had received when it was last asked, … */
+    int64_t arrived_ms; /* … and when it got the last of them */
     struct link_content content;
 
     struct message_list waiting; /* in the order of publishing */
@@ -149,8 +162,9 @@ struct link {
     uint64_t window_next;     /* the next publish tag; window_first == window_next: empty */
     uint64_t
         return_next; /* where the search for a returned message starts: returns keep the order of publishing */
-    size_t
-        one_by_one; /* so many messages go alone, to find the one for which the broker closes the channel */
+    uint64_t *suspects;    /* link_suspects.c; NULL while there are none */
+    int64_t forgive_at_ms; /* when they are forgotten */
+    bool alone;            /* one of them is in the window, and nothing else may be */
     bool blocked;
     int64_t blocked_since_ms;
     char blocked_reason[128];
@@ -163,10 +177,8 @@ struct link {
     const char *kind_now;
     size_t kind_count;
 
-    int attempts; /* failed, in a row */
+    size_t attempts; /* failed, in a row */
     int64_t up_since_ms;
-    int64_t reported_ms;
-    char reported[sizeof(((struct error *)NULL)->message)];
 };
 
 static inline int64_t link_now_ms(void)
@@ -200,9 +212,18 @@ void *link_run(void *opaque);
 /* Takes out what other threads have left. -1: the connection broke over it. */
 int link_empty_inbox(struct link *link, struct error *err);
 
-/* link_connect.c. The address is parsed once; link_connect leaves an open channel with confirms on, or nothing. */
-int link_address_parse(struct link_address *address, const struct config_broker *broker, struct error *err);
-void link_address_done(struct link_address *address);
+/* link_address.c. At least one; freed with link_addresses_free. */
+int link_addresses_parse(const struct config_broker *broker, struct link_address **ret_addresses,
+                         size_t *ret_count, struct error *err);
+void link_addresses_free(struct link_address *addresses, size_t count);
+
+/* The one that is connected to, or tried. */
+static inline struct link_address *link_address(const struct link *link)
+{
+    return &link->addresses[link->address_now];
+}
+
+/* link_connect.c: leaves an open channel with confirms on, or nothing. */
 int link_connect(struct link *link, struct error *err);
 void link_disconnect(struct link *link, bool politely);
 
@@ -213,13 +234,20 @@ int link_check_reply(amqp_rpc_reply_t reply, struct error *err, const char *what
 /* A negative status of the library. */
 int link_check_status(int status, struct error *err, const char *what);
 
+/* link_heartbeat.c. A tick is a quarter of the heartbeat interval. */
+#define LINK_TICKS_FRESH 6
+void link_hear_first(struct link *link, int64_t at_ms); /* the broker had answered everything at that time */
+void link_hear(struct link *link);                      /* after reading */
+int link_beat(struct link *link, struct error *err);    /* sends one */
+
 /* link_frames.c: reads and handles what there is without waiting, heartbeats included. -1: the connection is over. */
 int link_read(struct link *link, struct error *err);
 bool link_has_buffered(const struct link *link);
 void link_frames_reset(struct link *link);
 
 /* link_publish.c */
-void link_take(struct link *link, struct message *message); /* from the inbox */
+bool link_is_stray(const struct link *link, const struct message *message); /* its connection has ended */
+void link_take(struct link *link, struct message *message);                 /* from the inbox */
 bool link_can_publish(const struct link *link);
 int link_publish_some(struct link *link, struct error *err);
 int64_t link_publish_timer(const struct link *link); /* when to come back at the latest, ms; INT64_MAX */
@@ -229,10 +257,16 @@ void link_block(struct link *link, amqp_bytes_t reason);
 void link_unblock(struct link *link);
 int link_publish_check(struct link *link, struct error *err); /* what time brings; -1: blocked for too long */
 bool link_has_unconfirmed(const struct link *link);
-void link_publish_reset(struct link *link);    /* the connection is gone: all unconfirmed wait again */
+void link_publish_reset(struct link *link);    /* the connection is gone: what may go over another waits */
 void link_publish_refused(struct link *link);  /* the channel was closed for something that was published */
 void link_publish_drop_all(struct link *link); /* the link ends */
 void link_publish_account(struct link *link);  /* at the end of a turn: `pending` and the metrics */
+
+/* link_suspects.c */
+void link_suspect(struct link *link, const struct message *message);
+bool link_is_suspect(const struct link *link, const struct message *message);
+void link_acquit(struct link *link, const struct message *message);
+void link_forgive(struct link *link); /* when the time has come */
 
 /* link_settle.c */
 int link_outstanding_add(struct link *link, uint64_t tag, struct error *err);

@@ -25,7 +25,7 @@
 #define BACK_OFF_MOST_MS  30000
 
 /* A connection that lived that long was a good one: the next attempt comes soon again. */
-#define STABLE_MS 10000
+#define STABLE_MS 5000
 
 /* The same complaint is repeated at most that often. */
 #define REPORT_AGAIN_MS 60000
@@ -160,6 +160,7 @@ static int link_turn(struct link *link, struct error *err)
         { .fd = link->wake_fd, .events = POLLIN },
     };
     int patience_ms = link_patience_ms(link);
+    bool due;
 
     atomic_store_explicit(&link->busy_since_ms, 0, memory_order_relaxed);
     if (poll(fds, 2, patience_ms) < 0 && errno != EINTR)
@@ -169,11 +170,14 @@ static int link_turn(struct link *link, struct error *err)
         link_clear_wake(link);
     if (link_empty_inbox(link, err) < 0)
         return -1;
-    if ((fds[0].revents & ~POLLOUT) || link_has_buffered(link) || link_now_ms() >= link->next_tick_ms) {
-        link->next_tick_ms = link_now_ms() + link->tick_ms;
+    due = link_now_ms() >= link->next_tick_ms;
+    if ((fds[0].revents & ~POLLOUT) || link_has_buffered(link) || due) {
         if (link_read(link, err) < 0)
             return -1;
+        link_hear(link);
     }
+    if (due && link_beat(link, err) < 0)
+        return -1;
     if (link_publish_check(link, err) < 0)
         return -1;
     return link_write(link, err);
@@ -187,8 +191,10 @@ static int link_serve(struct link *link, struct error *err)
     link_enter(link, LINK_UP, &ERROR_INIT);
     link->up_since_ms = link_now_ms();
     link->was_up = link->ever_up = true;
-    link->reported[0] = '\0';
-    log_info("link", "connected", "link", link->name, "broker", link->address.shown, NULL);
+    link_hear_first(link, link->answered_ms);
+    for (size_t i = 0; i < link->address_count; i++)
+        link->addresses[i].reported[0] = '\0';
+    log_info("link", "connected", "link", link->name, "broker", link_address(link)->shown, NULL);
     while (rc == 0 && !link_is_over(link)) {
         rc = link_turn(link, err);
         link_publish_account(link);
@@ -199,6 +205,7 @@ static int link_serve(struct link *link, struct error *err)
 /* The connection and all that was valid on it only. */
 static void link_leave(struct link *link, bool politely)
 {
+    atomic_store(&link->fresh_until_ms, 0);
     atomic_store(&link->epoch, 0);
     link_enter(link, LINK_DOWN, NULL);
     link_disconnect(link, politely);
@@ -230,14 +237,16 @@ static int link_live(struct link *link, struct error *err)
     return rc;
 }
 
-/* 0.2 s, doubled with every failure up to 30 s, and spread by half of that, so that many workers do not come at once. */
+/* 0.2 s, doubled whenever all brokers have failed up to 30 s, and spread by half of that, so that many workers do not come
+ * at once. */
 static int link_delay_ms(struct link *link)
 {
+    size_t rounds = link->attempts / link->address_count;
     int delay = BACK_OFF_MOST_MS;
     uint32_t random = 0;
 
-    if (link->attempts < 8)
-        delay = BACK_OFF_FIRST_MS << link->attempts;
+    if (rounds < 8)
+        delay = BACK_OFF_FIRST_MS << rounds;
     if (delay > BACK_OFF_MOST_MS)
         delay = BACK_OFF_MOST_MS;
     link->attempts++;
@@ -248,17 +257,25 @@ static int link_delay_ms(struct link *link)
 /* One line when the state changes; while it stays the same, one a minute. */
 static void link_report(struct link *link, int delay_ms, const struct error *failure)
 {
+    struct link_address *address = link_address(link);
     int64_t now = link_now_ms();
     char delay[32];
 
-    if (!link->lost && strcmp(link->reported, failure->message) == 0 &&
-        now - link->reported_ms < REPORT_AGAIN_MS)
+    if (!link->lost && strcmp(address->reported, failure->message) == 0 &&
+        now - address->reported_ms < REPORT_AGAIN_MS)
         return;
     snprintf(delay, sizeof(delay), "%d", delay_ms);
     log_warning("link", link->lost ? "connection lost" : "no connection", "link", link->name, "broker",
-                link->address.shown, "error", failure->message, "retry_ms", delay, NULL);
-    memcpy(link->reported, failure->message, sizeof(link->reported));
-    link->reported_ms = now;
+                address->shown, "error", failure->message, "retry_ms", delay, NULL);
+    memcpy(address->reported, failure->message, sizeof(address->reported));
+    address->reported_ms = now;
+}
+
+static void link_next_address(struct link *link)
+{
+    SCOPE_LOCK(&link->lock);
+
+    link->address_now = (link->address_now + 1) % link->address_count;
 }
 
 /* Sleeps, but takes what comes into the inbox, and wakes up to end. */
@@ -309,10 +326,11 @@ void *link_run(void *opaque)
         if (link_live(link, &failure) == 0 || link_is_over(link))
             break;
         link_enter(link, LINK_DOWN, &failure);
-        if (link->settings.once && !link->ever_up)
+        if (link->settings.once && !link->ever_up && link->attempts + 1 >= link->address_count)
             break;
         delay_ms = link_delay_ms(link);
         link_report(link, delay_ms, &failure);
+        link_next_address(link);
         metrics_add(METRIC_RECONNECTS, 1, link->name, NULL);
         link_back_off(link, delay_ms);
     }

@@ -19,6 +19,7 @@
 
 /* Together, the headers of a message stay well below the smallest frame that brokers are set to. */
 #define HEADER_TEXT_MOST 2048
+#define HEADERS_MOST     5
 
 /* A refused message (a full queue, a leader election) is not published again at once. */
 #define REFUSED_PAUSE_MS 1000
@@ -54,11 +55,22 @@ static void link_settle_message(struct link *link, struct message *message, enum
     message_free(message);
 }
 
+bool link_is_stray(const struct link *link, const struct message *message)
+{
+    return message->epoch != 0 && message->epoch != atomic_load_explicit(&link->epoch, memory_order_relaxed);
+}
+
 void link_take(struct link *link, struct message *message)
 {
+    bool stray = link_is_stray(link, message);
+
     metrics_add(METRIC_PENDING, 1, NULL, NULL);
-    if (message->droppable && (!link->was_up || link->blocked)) {
+    if (message->droppable && (stray || !link->was_up || link->blocked)) {
         link_settle_message(link, message, MESSAGE_DROPPED);
+        return;
+    }
+    if (stray) {
+        link_settle_message(link, message, MESSAGE_LOST);
         return;
     }
     if (!message_fits(message)) {
@@ -99,9 +111,11 @@ bool link_has_unconfirmed(const struct link *link)
 
 bool link_can_publish(const struct link *link)
 {
-    size_t width = link->one_by_one > 0 ? 1 : LINK_WINDOW;
+    uint64_t under_way = link->window_next - link->window_first;
 
-    return link->waiting.first && !link->blocked && link->window_next - link->window_first < width;
+    if (!link->waiting.first || link->blocked || link->alone || under_way >= LINK_WINDOW)
+        return false;
+    return under_way == 0 || !link_is_suspect(link, link->waiting.first);
 }
 
 static struct link_slot *link_slot_of(struct link *link, uint64_t tag)
@@ -123,6 +137,15 @@ static void add_header(amqp_table_t *headers, const char *key, const char *text)
     headers->num_entries++;
 }
 
+static void add_number(amqp_table_t *headers, const char *key, int64_t number)
+{
+    if (number == 0)
+        return;
+    headers->entries[headers->num_entries++] =
+        (amqp_table_entry_t){ .key = amqp_cstring_bytes(key),
+                              .value = { .kind = AMQP_FIELD_KIND_I64, .value.i64 = number } };
+}
+
 static void set_text(amqp_basic_properties_t *properties, amqp_flags_t flag, amqp_bytes_t *field,
                      const char *text)
 {
@@ -137,6 +160,8 @@ static void fill_properties(amqp_basic_properties_t *properties, const struct me
     add_header(&properties->headers, "traceparent", message->traceparent);
     add_header(&properties->headers, "tracestate", message->tracestate);
     add_header(&properties->headers, "x-virtjob-reason", message->reason);
+    add_header(&properties->headers, "x-virtjob-requester", message->requester);
+    add_number(&properties->headers, "x-virtjob-attempt", message->attempt);
     if (properties->headers.num_entries > 0)
         properties->_flags |= AMQP_BASIC_HEADERS_FLAG;
     set_text(properties, AMQP_BASIC_CONTENT_TYPE_FLAG, &properties->content_type, message->content_type);
@@ -155,11 +180,12 @@ static void fill_properties(amqp_basic_properties_t *properties, const struct me
 
 static int link_publish_one(struct link *link, struct message *message, struct error *err)
 {
-    amqp_table_entry_t headers[3];
+    amqp_table_entry_t headers[HEADERS_MOST];
     amqp_basic_properties_t properties = { .headers = { .entries = headers } };
     amqp_bytes_t body = { .len = message->length, .bytes = message->body };
 
     *link_slot_of(link, link->window_next++) = (struct link_slot){ .message = message };
+    link->alone = link_is_suspect(link, message);
     fill_properties(&properties, message);
     if (link->kind_now != message_kind(message))
         link_account_kind(link);
@@ -231,8 +257,9 @@ static void link_confirm_one(struct link *link, uint64_t tag, bool accepted)
     if (!slot.message)
         return;
     *link_slot_of(link, tag) = (struct link_slot){ 0 };
-    if (link->one_by_one > 0)
-        link->one_by_one--;
+    if (link->alone)
+        link_acquit(link, slot.message);
+    link->alone = false;
     if (accepted)
         link_settle_message(link, slot.message, slot.returned ? MESSAGE_RETURNED : MESSAGE_CONFIRMED);
     else
@@ -280,7 +307,8 @@ void link_returned(struct link *link, const struct delivery *content)
                 content->exchange, "routing_key", content->routing_key, NULL);
 }
 
-static void link_drop_droppable(struct link *link)
+/* Lets go of what may not wait: the droppable, and what was for a connection that has ended. */
+static void link_sift_waiting(struct link *link)
 {
     struct message_list kept = { 0 };
     struct message *message;
@@ -288,6 +316,8 @@ static void link_drop_droppable(struct link *link)
     while ((message = message_list_pop(&link->waiting))) {
         if (message->droppable)
             link_settle_message(link, message, MESSAGE_DROPPED);
+        else if (link_is_stray(link, message))
+            link_settle_message(link, message, MESSAGE_LOST);
         else
             message_list_append(&kept, message);
     }
@@ -312,7 +342,7 @@ void link_block(struct link *link, amqp_bytes_t reason)
     log_warning("link", "the broker has blocked publishing", "link", link->name, "reason",
                 link->blocked_reason, NULL);
     link_set_droppable(link, false);
-    link_drop_droppable(link);
+    link_sift_waiting(link);
 }
 
 void link_unblock(struct link *link)
@@ -329,28 +359,55 @@ int link_publish_check(struct link *link, struct error *err)
     int patience_s = link->settings.broker->blocked_timeout_s;
 
     link_retry_refused(link);
+    link_forgive(link);
     if (!link->blocked || link_now_ms() < link->blocked_since_ms + (int64_t)patience_s * 1000)
         return 0;
     return error_set(err, ERROR_BROKER, "publishing has been blocked for %d s (%s)", patience_s,
                      link->blocked_reason);
 }
 
-/* Which of those in the window it was, nobody says: so they all go one by one over the next connection, where one that
- * is alone and has it closed again is found out. Until then an exchange that was missing may have been declared. */
+/* The only one in the window; NULL where there are more. */
+static struct link_slot *link_lonely_slot(struct link *link)
+{
+    struct link_slot *only = NULL;
+
+    for (uint64_t tag = link->window_first; tag < link->window_next; tag++) {
+        struct link_slot *slot = link_slot_of(link, tag);
+
+        if (slot->message && only)
+            return NULL;
+        if (slot->message)
+            only = slot;
+    }
+    return only;
+}
+
+static void link_give_up(struct link *link, struct link_slot *slot)
+{
+    struct message *message = slot->message;
+
+    log_error("link", "the broker closes the channel for this message: it is given up", "link", link->name,
+              "exchange", message->exchange, "routing_key", message->routing_key, "message_id",
+              message->message_id, NULL);
+    link_acquit(link, message);
+    *slot = (struct link_slot){ 0 };
+    link_settle_message(link, message, MESSAGE_RETURNED);
+}
+
+/* Which of those in the window it was, nobody says: so they all are under suspicion, and go alone over the next connection,
+ * where one that has it closed again is found out. Until then an exchange that was missing may have been declared; but one
+ * that is bound to this connection has no other. */
 void link_publish_refused(struct link *link)
 {
-    struct link_slot *slot = link_slot_of(link, link->window_first);
+    struct link_slot *only = link_lonely_slot(link);
 
-    if (link->one_by_one == 0 || !slot->message) {
-        link->one_by_one = link->window_next - link->window_first;
+    if (only && (only->message->epoch != 0 || link_is_suspect(link, only->message))) {
+        link_give_up(link, only);
         return;
     }
-    log_error("link", "the broker closes the channel for this message: it is given up", "link", link->name,
-              "exchange", slot->message->exchange, "routing_key", slot->message->routing_key, "message_id",
-              slot->message->message_id, NULL);
-    link_settle_message(link, slot->message, MESSAGE_RETURNED);
-    *slot = (struct link_slot){ 0 };
-    link->one_by_one--;
+    for (uint64_t tag = link->window_first; tag < link->window_next; tag++)
+        if (link_slot_of(link, tag)->message)
+            link_suspect(link, link_slot_of(link, tag)->message);
 }
 
 /* From the last to the first, each before those that wait, so that the old order holds on the next connection. */
@@ -361,17 +418,13 @@ void link_publish_reset(struct link *link)
     while (link_has_unconfirmed(link)) {
         struct link_slot *slot = link_slot_of(link, --link->window_next);
 
-        if (!slot->message)
-            continue;
-        if (slot->message->droppable)
-            link_settle_message(link, slot->message, MESSAGE_DROPPED);
-        else
+        if (slot->message)
             message_list_prepend(&link->waiting, slot->message);
         *slot = (struct link_slot){ 0 };
     }
     link->window_first = link->window_next = link->return_next = 1;
-    link->blocked = false;
-    link_drop_droppable(link);
+    link->blocked = link->alone = false;
+    link_sift_waiting(link);
 }
 
 void link_publish_drop_all(struct link *link)

@@ -21,6 +21,8 @@ void delivery_free(struct delivery *delivery)
     free(delivery->user_id);
     free(delivery->traceparent);
     free(delivery->tracestate);
+    free(delivery->requester);
+    free(delivery->reason);
     free(delivery->body);
     free(delivery);
 }
@@ -58,6 +60,7 @@ void message_free(struct message *message)
     free(message->traceparent);
     free(message->tracestate);
     free(message->reason);
+    free(message->requester);
     free(message->body);
     free(message);
 }

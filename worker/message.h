@@ -46,7 +46,9 @@ void delivery_free(struct delivery *delivery);
 enum message_fate {
     MESSAGE_CONFIRMED, /* the broker has it in every queue it was routed to */
     MESSAGE_RETURNED, /* mandatory, and no queue wanted it (basic.return, then the confirm); or the broker closes the
-                        * channel whenever it sees it (no such exchange, no permission) */
+                       * channel whenever it sees it (no such exchange, no permission, too large). Before it is known which
+                       * one does so, those published with it are sent again, or lost where they are bound: what then comes
+                       * again by the same exchange, routing key and message id goes alone */
     MESSAGE_LOST,    /* it was for one connection (`epoch`), which has ended: the broker may have it or not */
     MESSAGE_DROPPED, /* let go before the broker had it: the link ended, or a droppable message under pressure */
 };
@@ -72,7 +74,8 @@ struct message {
     const char *kind; /* label of the metrics: "outcome", "progress", "lifecycle", …; static; NULL: "other" */
     /* Not 0: to be published over this connection of the link and no other (struct delivery_tag). What answers a delivery
      * goes over the connection that it came by: once the broker has given the delivery to somebody else, that connection
-     * is closed, and no answer of ours can arrive any more. */
+     * is closed, and no answer of ours can arrive any more. Its order among others stays. It is lost as soon as that
+     * connection has ended, or the link sees it only then, whether or not it was sent; dropped where it is droppable. */
     uint64_t epoch;
     bool persistent;
     bool mandatory;

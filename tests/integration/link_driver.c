@@ -4,10 +4,14 @@
 /* One link, driven by lines on standard input, telling what happens as JSON lines on standard output: for link-*.
  *
  * Arguments: KEY=VALUE as in `settings` below. Orders:
- *   publish EXCHANGE KEY ID COUNT FLAGS SIZE   `.` is the empty exchange; ID gets "-<n>" appended; m mandatory, d droppable
+ *   publish EXCHANGE KEY ID COUNT FLAGS SIZE   `.` is the empty exchange; ID gets "-<n>" appended; m mandatory, d droppable,
+ *     b bound to the connection of the last delivery or what `bind` said, o offered (link_offer), u with a user_id of
+ *     somebody else, for which the broker closes the channel
+ *   bind EPOCH   0: that of the last delivery
+ *   headers ATTEMPT REQUESTER REASON   of what is published from now on; `.` is none
  *   ack|requeue|reject TAG   of the present epoch; 0: all that is in hand
  *   auto   acknowledges every delivery at once from now on
- *   pause, up MS, stop MS */
+ *   fresh, pause, up MS, stop MS */
 
 #include <errno.h>
 #include <poll.h>
@@ -39,15 +43,21 @@ static struct config config = {
 static struct link_settings settings = {
     .broker = &config.broker, .name = "test", .max_body = 1 << 20, .max_pending = 65536
 };
-static const char *consume_from, *lane;
-static long prefetch = 100;
+static const char *consume_from, *lane, *stream, *offset; /* of the stream: a word, or else … */
+static long prefetch = 100, offset_number;
 static const char *const types[] = { "guest.info", "guest.list", NULL };
 static struct topology *topology;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards what follows, and standard output */
 static struct delivery_tag tags[TAGS_MOST];
 static size_t tag_count;
+static uint64_t last_epoch;
 static bool automatic;
+
+/* Of the thread that reads the orders. */
+static unsigned long long bound_to;
+static long long attempt;
+static char requester[128], reason[128];
 
 static void say(json_t *event)
 {
@@ -77,6 +87,14 @@ static int on_open(struct link *link, void *opaque, struct error *err)
             link_consume(link, consume_from, (uint16_t)prefetch, NULL, err) < 0)
             return -1;
     }
+    if (stream) {
+        const struct link_argument from[] = {
+            { .key = "x-stream-offset", .text = offset, .number = offset_number }, { 0 }
+        };
+
+        if (link_consume(link, stream, (uint16_t)prefetch, from, err) < 0)
+            return -1;
+    }
     say_locked(json_pack("{ss}", "event", "open"));
     return 0;
 }
@@ -85,12 +103,15 @@ static void on_delivery(struct link *link, struct delivery *delivery, void *opaq
 {
     (void)opaque;
     SCOPE_LOCK(&lock);
-    say(json_pack("{ss sI sI sb sb sI ss? ss? ss? ss? ss? ss?}", "event", "delivery", "epoch",
+    last_epoch = delivery->tag.epoch;
+    say(json_pack("{ss sI sI sb sb sI ss? ss? ss? ss? ss? ss? ss? ss? sI sI}", "event", "delivery", "epoch",
                   (json_int_t)delivery->tag.epoch, "tag", (json_int_t)delivery->tag.tag, "redelivered",
                   delivery->redelivered, "oversized", delivery->oversized, "length",
                   (json_int_t)delivery->length, "id", delivery->message_id, "key", delivery->routing_key,
                   "traceparent", delivery->traceparent, "tracestate", delivery->tracestate, "reply_to",
-                  delivery->reply_to, "user_id", delivery->user_id));
+                  delivery->reply_to, "user_id", delivery->user_id, "requester", delivery->requester,
+                  "reason", delivery->reason, "attempt", (json_int_t)delivery->attempt, "stream_offset",
+                  (json_int_t)delivery->stream_offset));
     if (automatic)
         link_settle(link, delivery->tag, LINK_ACK);
     else if (tag_count < TAGS_MOST)
@@ -109,10 +130,39 @@ static void on_closed(struct link *link, void *opaque)
 
 static void on_settled(void *opaque, const struct message *message, enum message_fate fate)
 {
-    static const char *const names[] = { "confirmed", "returned", "dropped" };
+    static const char *const names[] = { [MESSAGE_CONFIRMED] = "confirmed",
+                                         [MESSAGE_RETURNED] = "returned",
+                                         [MESSAGE_LOST] = "lost",
+                                         [MESSAGE_DROPPED] = "dropped" };
 
     (void)opaque;
     say_locked(json_pack("{ss ss ss}", "event", "fate", "id", message->message_id, "fate", names[fate]));
+}
+
+static uint64_t epoch_to_bind(void)
+{
+    SCOPE_LOCK(&lock);
+
+    return bound_to ? bound_to : last_epoch;
+}
+
+static struct message *new_message(const char *exchange, const char *key, const char *flags, size_t size)
+{
+    struct message *message =
+        message_new(strcmp(exchange, ".") == 0 ? "" : exchange, key, calloc(1, size + 1), size);
+
+    if (!message)
+        exit(2);
+    message->persistent = true;
+    message->mandatory = strchr(flags, 'm') != NULL;
+    message->droppable = strchr(flags, 'd') != NULL;
+    message->epoch = strchr(flags, 'b') ? epoch_to_bind() : 0;
+    message->user_id = strchr(flags, 'u') ? strdup("somebody-else") : NULL;
+    message->attempt = attempt;
+    message->requester = *requester ? strdup(requester) : NULL;
+    message->reason = *reason ? strdup(reason) : NULL;
+    message->settled = on_settled;
+    return message;
 }
 
 static void order_publish(struct link *link, const char *line)
@@ -123,18 +173,35 @@ static void order_publish(struct link *link, const char *line)
     if (sscanf(line, "publish %127s %511s %127s %lu %15s %lu", exchange, key, id, &count, flags, &size) != 6)
         exit(2);
     for (unsigned long i = 0; i < count; i++) {
-        char *body = calloc(1, size + 1);
-        struct message *message = message_new(strcmp(exchange, ".") == 0 ? "" : exchange, key, body, size);
+        struct message *message = new_message(exchange, key, flags, size);
 
-        if (!message || asprintf(&message->message_id, "%s-%lu", id, i) < 0)
+        if (asprintf(&message->message_id, "%s-%lu", id, i) < 0)
             exit(2);
-        message->persistent = true;
-        message->mandatory = strchr(flags, 'm') != NULL;
-        message->droppable = strchr(flags, 'd') != NULL;
-        message->settled = on_settled;
-        link_publish(link, message);
+        if (!strchr(flags, 'o')) {
+            link_publish(link, message);
+        } else if (link_offer(link, message) > 0) {
+            say_locked(json_pack("{ss ss}", "event", "no room", "id", message->message_id));
+            message_free(message);
+        }
     }
     say_locked(json_pack("{ss ss}", "event", "published", "id", id));
+}
+
+static void order_headers(const char *line)
+{
+    if (sscanf(line, "headers %lld %127s %127s", &attempt, requester, reason) != 3)
+        exit(2);
+    if (strcmp(requester, ".") == 0)
+        requester[0] = '\0';
+    if (strcmp(reason, ".") == 0)
+        reason[0] = '\0';
+}
+
+static void order_fresh(struct link *link)
+{
+    bool up = link_is_up(link), fresh = link_is_fresh(link);
+
+    say_locked(json_pack("{ss sb sb}", "event", "fresh", "up", up, "fresh", fresh));
 }
 
 static void order_settle(struct link *link, enum link_settle how, const char *line)
@@ -174,6 +241,12 @@ static bool obey(struct link *link, const char *line)
 {
     if (strncmp(line, "publish ", 8) == 0)
         order_publish(link, line);
+    else if (strncmp(line, "bind ", 5) == 0)
+        bound_to = strtoull(line + 5, NULL, 10);
+    else if (strncmp(line, "headers ", 8) == 0)
+        order_headers(line);
+    else if (strncmp(line, "fresh", 5) == 0)
+        order_fresh(link);
     else if (strncmp(line, "ack", 3) == 0)
         order_settle(link, LINK_ACK, line);
     else if (strncmp(line, "requeue", 7) == 0)
@@ -226,6 +299,8 @@ static void set(char *argument)
         { "blocked_timeout", NULL, &config.broker.blocked_timeout_s },
         { "consume", (char **)&consume_from, NULL },
         { "lane", (char **)&lane, NULL },
+        { "stream", (char **)&stream, NULL },
+        { "offset", (char **)&offset, NULL },
     };
 
     if (!value)
@@ -246,6 +321,8 @@ static void set(char *argument)
         settings.max_body = strtoul(value, NULL, 10);
     else if (strcmp(argument, "prefetch") == 0)
         prefetch = atol(value);
+    else if (strcmp(argument, "offset_number") == 0)
+        offset_number = atol(value);
     else if (strcmp(argument, "external") == 0)
         config.broker.external = *value == '1';
     else if (strcmp(argument, "verify") == 0)

@@ -267,7 +267,10 @@ static const struct {
     { "[broker]\nprefix =\n", ":2: [broker] prefix: is not 1 to 100" },
     { "[broker]\nuri = http://x\n", ":2: [broker] uri: does not begin with amqp:// or amqps://" },
     { "[broker]\nuri = amqps://x\n", ":2: [broker] uri: amqps needs ca_file" },
-    { "[broker]\nuri = amqp://a b\n", ":2: [broker] uri: has a space" },
+    { "[broker]\nuri = amqp://a b\n", ":2: [broker] uri: has a space, and behind it no other amqp://" },
+    { "[broker]\nuri = amqp://a http://b\n", ":2: [broker] uri: has a space, and behind it no other" },
+    { "[broker]\nuri = amqp://a amqps://b\n", ":2: [broker] uri: has amqp:// and amqps://; all must be" },
+    { "[broker]\nuri = amqps://a amqps://b\n", ":2: [broker] uri: amqps needs ca_file" },
     { "[broker]\nuri = amqp://a\nuri = amqp://b\n", "conf:3: [broker] uri: is set already at " },
     { "[broker]\nuri = amqp://a\n[worker]\n[broker]\nuri = amqp://b\n", "conf:2" },
     { "[broker]\nurl = amqp://a\n",
@@ -397,6 +400,21 @@ START_TEST(secrets_must_not_be_open_to_all)
 }
 END_TEST
 
+START_TEST(brokers_are_told_apart)
+{
+    struct config *config = load_good("[broker]\nuri = amqp://a/v   amqp://u:p%20@b:1/v\n");
+    const char *at = config->broker.uri, *one;
+    size_t length;
+
+    ck_assert_ptr_nonnull(one = config_broker_next(&at, &length));
+    ck_assert(length == 10 && strncmp(one, "amqp://a/v", length) == 0);
+    ck_assert_ptr_nonnull(one = config_broker_next(&at, &length));
+    ck_assert(length == 19 && strncmp(one, "amqp://u:p%20@b:1/v", 19) == 0);
+    ck_assert_ptr_null(config_broker_next(&at, &length));
+    config_free(config);
+}
+END_TEST
+
 START_TEST(certificates_fit_together)
 {
     char text[512];
@@ -438,6 +456,10 @@ static const struct {
     { "amqp://[::1]:5672/v", false },
     { "amqp://u:p@[fe80::1]/v", false },
     { "amqp://1.2.3.4.example/", true },
+    { "amqp://a amqp://b:5672/v", true },
+    { "amqp://10.0.0.1 amqp://broker/v", true },
+    { "amqp://broker amqp://10.0.0.1/v", true },
+    { "amqp://10.0.0.1 amqp://u:p@[::1]:5672/v", false },
 };
 
 START_TEST(names_are_verified_and_addresses_cannot_be)
@@ -553,6 +575,7 @@ int main(void)
     tcase_add_test(tcase, environment_and_command_line_name_themselves);
     tcase_add_test(tcase, complaints_do_not_show_the_password);
     tcase_add_test(tcase, secrets_must_not_be_open_to_all);
+    tcase_add_test(tcase, brokers_are_told_apart);
     tcase_add_test(tcase, certificates_fit_together);
     tcase_add_loop_test(tcase, names_are_verified_and_addresses_cannot_be, 0, COUNT(uris));
     tcase_add_loop_test(tcase, default_pattern_of_reply_to, 0, COUNT(replies));

@@ -23,9 +23,11 @@ START_TEST(message_copies_names_and_takes_the_body)
     ck_assert_ptr_eq(message->body, body);
     ck_assert_uint_eq(message->length, 2);
     ck_assert(!message->persistent && !message->mandatory && !message->droppable);
+    ck_assert(message->epoch == 0 && message->attempt == 0);
     ck_assert_ptr_null(message->settled);
     message->content_type = strdup("application/json");
     message->reason = strdup("not JSON");
+    message->requester = strdup("portal");
     message_free(message);
 }
 END_TEST
@@ -47,7 +49,7 @@ START_TEST(delivery_frees_every_string)
     char **strings[] = { &delivery->exchange,   &delivery->routing_key,    &delivery->content_type,
                          &delivery->message_id, &delivery->correlation_id, &delivery->reply_to,
                          &delivery->user_id,    &delivery->traceparent,    &delivery->tracestate,
-                         &delivery->body };
+                         &delivery->requester,  &delivery->reason,         &delivery->body };
 
     for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++)
         *strings[i] = strdup("text");
