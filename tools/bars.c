@@ -89,7 +89,7 @@ static void bars_bar(const struct bars_row *row, int width, const struct termina
     char color[16], gray[16], end[16];
     int halves = row->percent < 0 ? 0 : (int)(row->percent * width * 2 / 100);
 
-    out += sprintf(out, "%s", terminal_color(terminal, row->stalled ? "33" : "32", color));
+    out += sprintf(out, "%s", terminal_color(terminal, row->stalled || row->late_s ? "33" : "32", color));
     for (int i = 0; i < halves / 2; i++)
         out += sprintf(out, "%s", full);
     if (halves % 2)
@@ -146,6 +146,9 @@ char *bars_words(const struct bars_row *row, char out[static BARS_LINE_SIZE])
         if (*cell)
             used += (size_t)snprintf(out + used, BARS_LINE_SIZE - used, "%s%s", used ? " " : "", cell);
     }
+    if (row->late_s)
+        snprintf(out + used, BARS_LINE_SIZE - used, "; will miss its deadline by %s",
+                 text_age(row->late_s, cell, sizeof(cell)));
     return out;
 }
 
@@ -161,7 +164,7 @@ static void cell_type(const struct bars_row *row, char *out)
 
 static void cell_phase(const struct bars_row *row, char *out)
 {
-    snprintf(out, CELL_SIZE, "%s", row->stalled ? "stalled" : row->phase);
+    snprintf(out, CELL_SIZE, "%s", row->stopping ? "stopping" : row->stalled ? "stalled" : row->phase);
 }
 
 static void cell_percent(const struct bars_row *row, char *out)

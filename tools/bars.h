@@ -18,14 +18,16 @@
 struct bars_row {
     char label[24]; /* the beginning of its id */
     char type[48];
-    char phase[40]; /* "waiting" before anything is known */
+    char phase[40]; /* "waiting" or "ordered" before anything is known */
     bool running;
     bool stalled;
+    bool stopping;  /* shown in place of the phase */
     double percent; /* 0 to 100; negative: not known */
     uint64_t done, total;
-    char unit[16]; /* "bytes", "steps", "percent" */
-    double rate;   /* units a second; negative: not known */
-    int64_t eta_s; /* negative: not known */
+    char unit[16];  /* "bytes", "steps", "percent" */
+    double rate;    /* units a second; negative: not known */
+    int64_t eta_s;  /* negative: not known */
+    int64_t late_s; /* it will end so long after its deadline; 0: it will not */
     int64_t elapsed_ms;
 };
 
@@ -59,7 +61,8 @@ void bars_arrange(struct bars_layout *layout, const struct bars_row *const *rows
 char *bars_line(const struct bars_layout *layout, const struct bars_row *row, const struct terminal *terminal,
                 char out[static BARS_LINE_SIZE]);
 
-/* The same in words for a pipe, from the phase on: "copying 42% 1.2 GiB/3.0 GiB 120 MiB/s eta 0:15". Returns `out`. */
+/* The same in words for a pipe, from the phase on: "copying 42% 1.2 GiB/3.0 GiB 120 MiB/s eta 0:15", and
+ * that it will be late. Returns `out`. */
 char *bars_words(const struct bars_row *row, char out[static BARS_LINE_SIZE]);
 
 #endif

@@ -48,24 +48,35 @@ static void outcome_notes(FILE *out, const json_t *data, const struct terminal *
         putc(')', out);
 }
 
-void outcome_headline(FILE *out, const json_t *event, const char *label, const struct terminal *terminal)
+/* What an outcome other than a success says of itself; "cancelled: cancelled" would say it twice. */
+static void outcome_code(FILE *out, const json_t *data, const char *state, const struct terminal *terminal)
+{
+    const char *code = event_text(data, "error/code");
+    char shown[SHOWN_SIZE];
+
+    if (*code && strcmp(code, state) != 0)
+        fprintf(out, ": %s", outcome_safe(code, terminal, shown));
+}
+
+void outcome_headline(FILE *out, const json_t *event, const char *label, bool good,
+                      const struct terminal *terminal)
 {
     const json_t *data = event_at(event, "data");
-    bool good = strcmp(event_kind(event), "job.succeeded") == 0;
+    const char *state = event_kind(event) + strlen("job.");
+    bool succeeded = strcmp(state, "succeeded") == 0;
     char color[16], end[16], duration[24], shown[SHOWN_SIZE];
     const char *mark = !terminal->unicode ? "" : good ? "\u2713 " : "\u2717 ";
 
     fprintf(out, "%s%s%s ", terminal_color(terminal, good ? "32" : "31", color), mark, label);
     fprintf(out, "%s ", outcome_safe(event_text(data, "job/type"), terminal, shown));
-    fprintf(out, "%s%s", outcome_safe(event_kind(event) + strlen("job."), terminal, shown),
-            terminal_color(terminal, "0", end));
+    fprintf(out, "%s%s", outcome_safe(state, terminal, shown), terminal_color(terminal, "0", end));
     if (event_at(data, "run_ms"))
-        fprintf(out, " %s %s", good ? "in" : "after",
+        fprintf(out, " %s %s", succeeded ? "in" : "after",
                 text_duration((int64_t)event_number(data, "run_ms", 0), duration, sizeof(duration)));
-    if (good)
+    if (succeeded)
         outcome_notes(out, data, terminal);
-    else if (event_at(data, "error"))
-        fprintf(out, ": %s", outcome_safe(event_text(data, "error/code"), terminal, shown));
+    else
+        outcome_code(out, data, state, terminal);
     putc('\n', out);
 }
 
@@ -90,20 +101,26 @@ static void outcome_undo(FILE *out, const json_t *undo, const struct terminal *t
             ok ? "" : why);
 }
 
-static void outcome_error(FILE *out, const json_t *data, const struct terminal *terminal)
+void outcome_rollback(FILE *out, const json_t *event, const struct terminal *terminal)
 {
-    const json_t *error = event_at(data, "error");
-    const char *hint = help_hint(event_text(error, "code"));
     const json_t *undo;
     size_t i;
+
+    json_array_foreach (event_at(event, "data/rollback"), i, undo)
+        outcome_undo(out, undo, terminal);
+}
+
+static void outcome_error(FILE *out, const json_t *event, const struct terminal *terminal)
+{
+    const json_t *data = event_at(event, "data"), *error = event_at(data, "error");
+    const char *hint = help_hint(event_text(error, "code"));
 
     outcome_field(out, "error", event_text(error, "message"), terminal);
     outcome_field(out, "where", event_text(error, "where"), terminal);
     outcome_field(out, "step", event_text(error, "step"), terminal);
     if (!strstr(event_text(error, "message"), event_text(error, "libvirt/message")))
         outcome_field(out, "libvirt", event_text(error, "libvirt/message"), terminal);
-    json_array_foreach (event_at(data, "rollback"), i, undo)
-        outcome_undo(out, undo, terminal);
+    outcome_rollback(out, event, terminal);
     if (terminal->live) /* else the line above has it whole */
         outcome_field(out, "job", event_text(data, "job/id"), terminal);
     if (hint)
@@ -137,7 +154,7 @@ void outcome_details(FILE *out, const json_t *event, bool result, const struct t
     const json_t *data = event_at(event, "data");
 
     if (event_at(data, "error"))
-        outcome_error(out, data, terminal);
+        outcome_error(out, event, terminal);
     else if (result)
         outcome_result(out, event_at(data, "result"), terminal);
 }

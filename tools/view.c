@@ -85,7 +85,7 @@ struct view_job *view_add(struct view *view, const char *id, const char *type)
     snprintf(label, sizeof(label), "%s", id);
     text_escape(view->terminal.unicode, label, job->row.label, sizeof(job->row.label));
     text_escape(view->terminal.unicode, type, job->row.type, sizeof(job->row.type));
-    strcpy(job->row.phase, "waiting");
+    strcpy(job->row.phase, view->settings.cancelling ? "ordered" : "waiting");
     job->row.percent = job->row.rate = -1;
     job->row.eta_s = -1;
     job->begun_ms = view_now_ms();
@@ -244,6 +244,15 @@ void view_resize(struct view *view)
     terminal_measure(&view->terminal, STDOUT_FILENO);
     memset(&view->layout, 0, sizeof(view->layout));
     view->dirty = true;
+}
+
+enum view_state view_state(struct view *view, const char *id)
+{
+    const struct view_job *job = view_find(view, id);
+
+    if (!job || job->ended)
+        return VIEW_ENDED;
+    return job->row.stopping ? VIEW_STOPS : job->heard ? VIEW_GOES_ON : VIEW_UNHEARD;
 }
 
 size_t view_left(const struct view *view)

@@ -20,6 +20,8 @@ struct view_settings {
     bool json;          /* every event as it is, one a line */
     bool only_expected; /* events of other jobs, and of guests and hosts, are not shown */
     bool results;       /* the result of a job that succeeded is shown too */
+    bool
+        cancelling; /* cancelled is what the expected jobs are to be; only how they end is told, in one line */
 };
 
 /* Writes to standard output. */
@@ -37,10 +39,14 @@ void view_event(struct view *view, const json_t *event);
 /* One line for people, on standard error; escaped. */
 void view_note(struct view *view, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* What is known of an expected job. */
+enum view_state { VIEW_UNHEARD, VIEW_GOES_ON, VIEW_STOPS, VIEW_ENDED };
+enum view_state view_state(struct view *view, const char *id);
+
 /* Expected jobs without an outcome. */
 size_t view_left(const struct view *view);
 
-/* Whether all expected jobs that have ended succeeded. */
+/* Whether all expected jobs that have ended are as they should be: succeeded, or cancelled. */
 bool view_is_good(const struct view *view);
 
 /* Whether bars are drawn: then events may come faster. */

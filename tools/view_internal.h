@@ -24,6 +24,7 @@ struct view_job {
     int64_t begun_ms;
     int64_t said_ms;
     bool expected;
+    bool heard; /* an event of it has come */
     bool ended;
     UT_hash_handle hh;
 };

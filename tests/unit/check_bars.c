@@ -145,6 +145,31 @@ START_TEST(words_for_a_pipe)
 }
 END_TEST
 
+START_TEST(lateness_is_told_in_words)
+{
+    struct bars_row row = row_copying();
+    char out[BARS_LINE_SIZE];
+
+    row.late_s = 40;
+    ck_assert_str_eq(bars_words(&row, out), "copying 42% 1.2 GiB/3.0 GiB 120 MiB/s eta 0:15; "
+                                            "will miss its deadline by 40 s");
+}
+END_TEST
+
+START_TEST(stopping_hides_the_phase)
+{
+    struct bars_row row = row_copying();
+    const struct bars_row *rows[] = { &row };
+    struct bars_layout layout = { 0 };
+    char out[BARS_LINE_SIZE];
+
+    row.stopping = row.stalled = true;
+    bars_arrange(&layout, rows, 1, &plain);
+    bars_line(&layout, &row, &plain, out);
+    ck_assert_ptr_nonnull(strstr(out, "volume.clone stopping #"));
+}
+END_TEST
+
 START_TEST(colors_and_unicode_take_no_columns)
 {
     struct terminal terminal = { .live = true, .color = true, .unicode = true, .width = 80, .height = 24 };
@@ -292,6 +317,8 @@ static Suite *bars_suite(void)
     tcase_add_test(layout, full_only_when_all_is_done);
     tcase_add_test(layout, columns_never_get_narrower);
     tcase_add_test(layout, words_for_a_pipe);
+    tcase_add_test(layout, lateness_is_told_in_words);
+    tcase_add_test(layout, stopping_hides_the_phase);
     tcase_add_test(layout, colors_and_unicode_take_no_columns);
     tcase_add_test(text, text_cannot_steer_the_terminal);
     tcase_add_test(text, escape_is_cut_between_characters);
