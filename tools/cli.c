@@ -17,12 +17,14 @@
 #include "text.h"
 
 const struct exit_row exit_table[] = {
-    { EXIT_SUCCEEDED, "Done; every job that was waited for succeeded." },
-    { EXIT_FAILED, "A job failed, was cancelled, expired or is uncertain; or no queue took\n"
-                   "it; or its outcome did not come in the time given." },
+    { EXIT_SUCCEEDED, "Done; every job that was waited for succeeded, or is cancelled as\n"
+                      "ordered." },
+    { EXIT_FAILED, "A job ended in another way, or its outcome did not come in the time\n"
+                   "given; or no queue took it; or a dead message had to stay, or is not\n"
+                   "there." },
     { EXIT_USAGE, "Wrong usage, or a job file that is not valid: nothing was sent." },
-    { EXIT_NO_BROKER, "The broker could not be reached, refused, or did not confirm a job." },
-    { EXIT_INTERRUPTED, "Interrupted (Ctrl-C) while watching: the job goes on." },
+    { EXIT_NO_BROKER, "The broker could not be reached, refused, or did not confirm a message." },
+    { EXIT_INTERRUPTED, "Interrupted (Ctrl-C) while waiting: what was sent stands." },
     { 0, NULL },
 };
 

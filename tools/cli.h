@@ -35,7 +35,7 @@ enum operand {
     OPERAND_SCHEMA,
     OPERAND_JOB,
     OPERAND_TOPIC,
-    OPERAND_SHELL
+    OPERAND_WORDS /* the first of them one of those named in `operands`: "bash|zsh|fish" */
 };
 
 #define OPTION_GROUPS_MAX 4 /* the last is always NULL */

@@ -29,7 +29,9 @@ struct client {
     struct topology *topology;
     struct loop *loop;
     const char *const *keys;
-    bool down; /* the connection was lost; the main thread's */
+    const struct client_reading *reading; /* NULL: events */
+    bool has_read;                        /* the link's thread's */
+    bool down;                            /* the connection was lost; the main thread's */
 };
 
 /* One message on its way. */
@@ -76,11 +78,32 @@ static int client_bind(struct client *client, struct link *link, const char *que
     return link_consume(link, queue, CLIENT_PREFETCH, NULL, err);
 }
 
+/* Once only: over another connection the same messages would come again. */
+static int client_read_dead(struct client *client, struct link *link, struct error *err)
+{
+    const char *queue = client->topology->dead;
+    size_t count, most = client->reading->most;
+    struct item *item;
+
+    if (client->has_read)
+        return 0;
+    client->has_read = true;
+    if (link_count_messages(link, queue, &count, err) < 0)
+        return -1;
+    if (!(item = item_new(ITEM_COUNT)))
+        return error_set_memory(err);
+    item->index = count;
+    client_tell(client, item);
+    return count == 0 ? 0 : link_consume(link, queue, (uint16_t)(count < most ? count : most), NULL, err);
+}
+
 static int client_on_open(struct link *link, void *opaque, struct error *err)
 {
     struct client *client = opaque;
     char queue[256];
 
+    if (client->reading && client_read_dead(client, link, err) < 0)
+        return -1;
     if (client->keys &&
         (link_declare_private_queue(link, queue, err) < 0 || client_bind(client, link, queue, err) < 0))
         return -1;
@@ -88,9 +111,28 @@ static int client_on_open(struct link *link, void *opaque, struct error *err)
     return 0;
 }
 
+static void client_on_letter(struct client *client, struct delivery *delivery)
+{
+    struct item *item = item_new(ITEM_LETTER);
+    struct letter *letter = letter_new(delivery);
+
+    if (letter && !client->reading->needs_body(client->reading->opaque, letter))
+        letter_drop_body(letter);
+    if (item)
+        item->letter = letter;
+    else
+        letter_free(letter);
+    client_tell(client, item);
+}
+
 static void client_on_delivery(struct link *link, struct delivery *delivery, void *opaque)
 {
     struct client *client = opaque;
+
+    if (client->reading) {
+        client_on_letter(client, delivery);
+        return;
+    }
     json_t *event = delivery->body ? json_loadb(delivery->body, delivery->length, 0, NULL) : NULL;
     struct item *item = item_new(event ? ITEM_EVENT : ITEM_UNREADABLE);
 
@@ -134,6 +176,10 @@ static int client_explain(const struct client *client, struct error *err)
             err, ERROR_BROKER,
             "there is no exchange '%s' on this broker: no virtjobd has run there with this prefix",
             client->topology->events);
+    if (strstr(said, "NOT_FOUND") && strstr(said, client->topology->dead))
+        return error_set(err, ERROR_BROKER,
+                         "there is no queue '%s' on this broker: no virtjobd has run there with this prefix",
+                         client->topology->dead);
     return error_set(err, ERROR_BROKER, "%s; --broker, or VIRTJOB_BROKER_URI, names another one", said);
 }
 
@@ -154,8 +200,9 @@ static int client_connect(struct client *client, int timeout_ms, struct error *e
     return rc < 0 ? client_explain(client, err) : 0;
 }
 
-struct client *client_open(const struct config *config, struct loop *loop, const char *const *keys,
-                           int timeout_ms, struct error *err)
+/* One of `keys` and `reading`, or none. */
+static struct client *client_start(const struct config *config, struct loop *loop, const char *const *keys,
+                                   const struct client_reading *reading, int timeout_ms, struct error *err)
 {
     static const struct link_events events = {
         .open = client_on_open,
@@ -176,6 +223,7 @@ struct client *client_open(const struct config *config, struct loop *loop, const
     timeout_ms = loop_limit_ms(loop, timeout_ms);
     client->loop = loop;
     client->keys = keys;
+    client->reading = reading;
     client->broker = config->broker;
     if (client->broker.connect_timeout_s >
         (timeout_ms + 999) / 1000) /* the link's thread cannot be left in it */
@@ -185,6 +233,18 @@ struct client *client_open(const struct config *config, struct loop *loop, const
         client_connect(client, timeout_ms, err) < 0)
         return NULL;
     return STEAL(&client);
+}
+
+struct client *client_open(const struct config *config, struct loop *loop, const char *const *keys,
+                           int timeout_ms, struct error *err)
+{
+    return client_start(config, loop, keys, NULL, timeout_ms, err);
+}
+
+struct client *client_open_dead(const struct config *config, struct loop *loop,
+                                const struct client_reading *reading, int timeout_ms, struct error *err)
+{
+    return client_start(config, loop, NULL, reading, timeout_ms, err);
 }
 
 void client_close(struct client *client)
@@ -199,29 +259,9 @@ void client_close(struct client *client)
     free(client);
 }
 
-static struct message *client_message(struct client *client, char *text, const char *id, const char *type,
-                                      const char *host)
+/* Takes the message, which may be NULL for want of memory. */
+static int client_send(struct client *client, size_t index, struct message *message, struct error *err)
 {
-    char key[256];
-    struct message *message;
-
-    snprintf(key, sizeof(key), "%s@%s", type, host);
-    message = message_new(client->topology->jobs, key, text, strlen(text));
-    if (!message)
-        return NULL;
-    message->content_type = strdup("application/json");
-    message->message_id = strdup(id);
-    message->timestamp = (uint64_t)time(NULL);
-    message->persistent = true;
-    message->mandatory = true;
-    message->settled = client_on_settled;
-    return message;
-}
-
-int client_submit(struct client *client, size_t index, char *text, const char *id, const char *type,
-                  const char *host, struct error *err)
-{
-    struct message *message = client_message(client, text, id, type, host);
     struct sending *sending = calloc(1, sizeof(*sending));
 
     if (!message || !sending) {
@@ -230,10 +270,64 @@ int client_submit(struct client *client, size_t index, char *text, const char *i
         return error_set_memory(err);
     }
     *sending = (struct sending){ client, index };
+    message->settled = client_on_settled;
     message->opaque = sending;
     if (link_publish(client->link, message) < 0)
         return error_set(err, ERROR_BROKER, "the connection to the broker has ended");
     return 0;
+}
+
+/* Takes the text. */
+static struct message *client_message(const char *exchange, const char *key, char *text)
+{
+    struct message *message = message_new(exchange, key, text, strlen(text));
+
+    if (!message)
+        return NULL;
+    message->content_type = strdup("application/json");
+    message->timestamp = (uint64_t)time(NULL);
+    message->persistent = true;
+    message->mandatory = true;
+    return message;
+}
+
+int client_submit(struct client *client, size_t index, char *text, const char *id, const char *type,
+                  const char *host, struct error *err)
+{
+    char key[256];
+    struct message *message;
+
+    snprintf(key, sizeof(key), "%s@%s", type, host);
+    message = client_message(client->topology->jobs, key, text);
+    if (message)
+        message->message_id = strdup(id);
+    return client_send(client, index, message, err);
+}
+
+int client_cancel(struct client *client, size_t index, const char *id, const char *reason, struct error *err)
+{
+    AUTO(json) json_t *order = json_pack("{ss ss*}", "cancel", id, "reason", reason);
+    char *text = order ? json_dumps(order, JSON_COMPACT) : NULL;
+
+    return client_send(client, index, text ? client_message(client->topology->control, "cancel", text) : NULL,
+                       err);
+}
+
+/* Over the letter's own connection only: when that is lost, somebody else may have the letter, and requeue it too. */
+int client_requeue(struct client *client, size_t index, const struct letter *letter, const char *new_id,
+                   struct error *err)
+{
+    struct message *message = letter_message(letter, client->topology->jobs, new_id, err);
+
+    if (!message)
+        return -1;
+    message->epoch = letter->delivery->tag.epoch;
+    return client_send(client, index, message, err);
+}
+
+void client_drop(struct client *client, const struct letter *letter)
+{
+    link_settle(client->link, letter->delivery->tag, LINK_ACK);
 }
 
 /* The queue was the connection's own: what came in between went past it. */
@@ -267,6 +361,8 @@ void client_show(struct client *client, const struct item *item)
         break;
     case ITEM_SETTLED:
     case ITEM_ENDED:
+    case ITEM_COUNT:
+    case ITEM_LETTER:
         break;
     }
 }
@@ -277,4 +373,12 @@ void client_explain_returned(const struct client *client, const char *id, const 
               "job %s: no queue takes '%s@%s': no virtjobd on this broker serves the host '%s' under the "
               "exchange '%s', or it is too old for this type; nothing was done",
               id, type, host, host, client->topology->jobs);
+}
+
+void client_explain_no_control(const struct client *client, const char *id)
+{
+    view_note(client->loop->view,
+              "job %s: nobody takes orders at the exchange '%s': no virtjobd that can cancel has run on this "
+              "broker with this prefix, or this user may not write there; nothing was ordered",
+              id, client->topology->control);
 }

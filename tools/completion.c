@@ -41,6 +41,14 @@ static void put_commands(const struct cli *cli)
         printf(" %s", (*each)->name);
 }
 
+/* Of "list|show [ID...]" list and show. */
+static void put_words(const char *operands)
+{
+    putchar(' ');
+    for (; *operands && *operands != ' '; operands++)
+        putchar(*operands == '|' ? ' ' : *operands);
+}
+
 /* The words that an operand can be; files are the shell's own. */
 static void put_operands(const struct cli *cli, const struct command *command)
 {
@@ -55,8 +63,8 @@ static void put_operands(const struct cli *cli, const struct command *command)
         put_commands(cli);
         fputs(" errors exit", stdout);
         break;
-    case OPERAND_SHELL:
-        fputs(" bash zsh fish", stdout);
+    case OPERAND_WORDS:
+        put_words(command->operands);
         break;
     case OPERAND_NONE:
     case OPERAND_FILE:
@@ -232,7 +240,7 @@ const struct command command_completion = {
     .details = "Subcommands, options, job types and files, as this version has them.",
     .examples = "  source <(virtjob completion bash)\n"
                 "  virtjob completion fish >~/.config/fish/completions/virtjob.fish\n",
-    .operand = OPERAND_SHELL,
+    .operand = OPERAND_WORDS,
     .operands_min = 1,
     .operands_max = 1,
     .groups = { options_common },

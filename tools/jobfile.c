@@ -130,14 +130,31 @@ static int jobfile_set(json_t *job, const char *key, const char *value, struct e
     return json_object_set_new(job, key, text) < 0 ? error_set_memory(err) : 0;
 }
 
+void jobfile_make_id(char ret_id[static REQUEST_ID_SIZE])
+{
+    uuid_t uuid;
+
+    uuid_generate_random(uuid);
+    uuid_unparse_lower(uuid, ret_id);
+}
+
+int jobfile_parse_id(const char *text, char ret_id[static REQUEST_ID_SIZE], struct error *err)
+{
+    uuid_t uuid;
+
+    if (uuid_parse(text, uuid) < 0)
+        return error_set(err, ERROR_INVALID, "'%s' is no job id: a UUID, as 'virtjob submit' prints it",
+                         text);
+    uuid_unparse_lower(uuid, ret_id);
+    return 0;
+}
+
 /* The id comes first in the text, where a person looks for it. */
 static int jobfile_new_id(json_t *job, struct error *err)
 {
     char id[REQUEST_ID_SIZE];
-    uuid_t uuid;
 
-    uuid_generate_random(uuid);
-    uuid_unparse_lower(uuid, id);
+    jobfile_make_id(id);
     if (json_object_get(job, "id"))
         return jobfile_set(job, "id", id, err);
     AUTO(json) json_t *rest = json_copy(job);
@@ -152,11 +169,9 @@ static int jobfile_lower_id(json_t *job, struct error *err)
 {
     const char *given = json_string_value(json_object_get(job, "id"));
     char id[REQUEST_ID_SIZE];
-    uuid_t uuid;
 
-    if (!given || uuid_parse(given, uuid) < 0)
+    if (!given || jobfile_parse_id(given, id, NULL) < 0)
         return 0;
-    uuid_unparse_lower(uuid, id);
     return jobfile_set(job, "id", id, err);
 }
 

@@ -29,6 +29,12 @@ struct jobfile_changes {
  * ERROR_NOT_FOUND, ERROR_DENIED or ERROR_INVALID, which names line and column. */
 int jobfile_read(const char *path, json_t **ret_jobs, struct error *err);
 
+/* A job's id as the worker writes it, in lower case; ERROR_INVALID where it is none. */
+int jobfile_parse_id(const char *text, char ret_id[static REQUEST_ID_SIZE], struct error *err);
+
+/* A new one. */
+void jobfile_make_id(char ret_id[static REQUEST_ID_SIZE]);
+
 /* Fails with ERROR_INVALID where two of the (changed) jobs have one id. */
 int jobfile_check_ids(const json_t *jobs, struct error *err);
 

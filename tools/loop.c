@@ -26,8 +26,10 @@ void item_free(void *opaque)
 {
     struct item *item = opaque;
 
-    if (item)
+    if (item) {
         json_decref(item->event);
+        letter_free(item->letter);
+    }
     free(item);
 }
 

@@ -11,6 +11,7 @@
 #include <jansson.h>
 
 #include "error.h"
+#include "letter.h"
 #include "message.h"
 #include "queue.h"
 #include "view.h"
@@ -23,11 +24,14 @@ enum item_kind {
     ITEM_DOWN,       /* the connection to the broker has ended */
     ITEM_UP,         /* there is one (again) */
     ITEM_ENDED,      /* what ran has ended */
+    ITEM_COUNT,      /* `index` letters will come */
+    ITEM_LETTER,     /* `letter`, from the dead queue; NULL: there was no memory for it */
 };
 
 struct item {
     enum item_kind kind;
     json_t *event;
+    struct letter *letter;
     struct delivery_tag tag;
     size_t index;
     enum message_fate fate;

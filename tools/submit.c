@@ -47,7 +47,6 @@ struct submit {
 
 CLEANUP_DEFINE(schemas, struct schema_store *, schema_store_free)
 CLEANUP_DEFINE(rules, struct envelope_rules *, envelope_rules_free)
-CLEANUP_DEFINE(config, struct config *, config_free)
 
 static void submit_done(struct submit *submit)
 {

@@ -8,12 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <uuid/uuid.h>
-
 #include "cleanup.h"
 #include "client.h"
 #include "commands.h"
-#include "envelope.h"
+#include "jobfile.h"
 
 #define CONNECT_MS 30000
 #define KEY_SIZE   64
@@ -32,8 +30,6 @@ struct watching {
     struct client *client;
     const char **keys;
 };
-
-CLEANUP_DEFINE(config, struct config *, config_free)
 
 static void watching_done(struct watching *watching)
 {
@@ -64,12 +60,8 @@ static int watching_keys_of_jobs(struct watching *watching, char *text, struct e
 {
     for (int i = 0; i < watching->cli->operand_count; i++, text += KEY_SIZE) {
         char id[REQUEST_ID_SIZE];
-        uuid_t uuid;
-        if (uuid_parse(watching->cli->operands[i], uuid) < 0)
-            return error_set(err, ERROR_INVALID, "'%s' is no job id: a UUID, as 'virtjob submit' prints it",
-                             watching->cli->operands[i]);
-        uuid_unparse_lower(uuid, id);
-        if (view_expect(watching->view, id, "", err) < 0)
+        if (jobfile_parse_id(watching->cli->operands[i], id, err) < 0 ||
+            view_expect(watching->view, id, "", err) < 0)
             return -1;
         snprintf(text, KEY_SIZE, "job.*.*.*.%s", id);
         watching->keys[i] = text;
