@@ -108,16 +108,25 @@ static void task_publish_retry(struct task *task, const struct publisher_way *wa
                     task);
 }
 
-static void task_publish(struct task *task)
+static void task_publish_outcome(struct task *task, const struct publisher_way *way)
 {
     const struct dispatcher_settings *settings = &task->dispatcher->settings;
     const struct outcome *outcome = &task->answer.outcome;
+
+    if (!task->answer.event)
+        task->answer.event = envelope_outcome(&task->request, outcome, task_host(task), settings->worker);
+    publisher_outcome(settings->publisher, way, &task->request, task->answer.event, outcome->state,
+                      task->answer.buried ? outcome->error.message : NULL, task_answered, task);
+}
+
+static void task_publish(struct task *task)
+{
+    const struct dispatcher_settings *settings = &task->dispatcher->settings;
     struct publisher_way way = { .lane = (int)task->lane, .epoch = task->answer_epoch };
 
     switch (task->answer.kind) {
     case ANSWER_OUTCOME:
-        publisher_outcome(settings->publisher, &way, &task->request, outcome, task_host(task),
-                          task->answer.buried ? outcome->error.message : NULL, task_answered, task);
+        task_publish_outcome(task, &way);
         return;
     case ANSWER_REPEAT:
         log_info("dispatcher", "its outcome was published before: repeating it", "job", task->request.id,

@@ -205,6 +205,7 @@ void task_free(struct task *task)
     request_done(&task->request);
     delivery_free(task->past.outcome);
     outcome_done(&task->answer.outcome);
+    json_decref(task->answer.event);
     job_run_free(task->run);
     free(task->reason);
     free(task->tags);

@@ -48,10 +48,10 @@ typedef void (*publisher_done)(void *opaque, enum publisher_fate fate);
 struct publisher *publisher_new(const struct publisher_settings *settings, struct error *err);
 void publisher_free(struct publisher *publisher);
 
-/* To the events exchange, and to the request's reply_to where it has one. `host` is where it ran. With `buried`, the job
- * itself goes to the dead queue too, with that reason. */
+/* An outcome, as `event` (envelope_outcome; lent; NULL: there was no memory for it), to the events exchange, and to the
+ * request's reply_to where it has one. With `buried`, the job itself goes to the dead queue too, with that reason. */
 void publisher_outcome(struct publisher *publisher, const struct publisher_way *way,
-                       const struct request *request, const struct outcome *outcome, const char *host,
+                       const struct request *request, const json_t *event, enum outcome_state state,
                        const char *buried, publisher_done done, void *opaque);
 
 /* An outcome that was published before, byte for byte, to where it would go. */

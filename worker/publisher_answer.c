@@ -214,16 +214,15 @@ static struct message *buried_job(struct publisher *publisher, const struct requ
 }
 
 void publisher_outcome(struct publisher *publisher, const struct publisher_way *way,
-                       const struct request *request, const struct outcome *outcome, const char *host,
+                       const struct request *request, const json_t *event, enum outcome_state state,
                        const char *buried, publisher_done done, void *opaque)
 {
-    AUTO(json) json_t *event = envelope_outcome(request, outcome, host, publisher->settings.worker);
     struct parcel *parcel = parcel_new(publisher, way, done, opaque);
     char key[256];
 
     if (!parcel)
         return;
-    envelope_job_key(request, outcome_state_name(outcome->state), key);
+    envelope_job_key(request, outcome_state_name(state), key);
     parcel_add(parcel, event ? outcome_copy(publisher->settings.events_exchange, key, event, request) : NULL,
                "outcome");
     if (request->reply_to)

@@ -64,6 +64,14 @@ static int run_hold(struct job *job, json_t **ret_result, struct error *err)
     return 0;
 }
 
+static int undo_note(struct job *job, const json_t *state, struct error *err)
+{
+    (void)job;
+    if (json_is_true(json_object_get(state, "fails")))
+        return error_set(err, ERROR_BUSY, "still in use");
+    return 0;
+}
+
 /* Fails for a reason that may pass, but in its last attempt. */
 static int run_busy(struct job *job, json_t **ret_result, struct error *err)
 {
@@ -110,14 +118,6 @@ static int run_look(struct job *job, json_t **ret_result, struct error *err)
     (void)job;
     (void)err;
     *ret_result = json_object();
-    return 0;
-}
-
-static int undo_note(struct job *job, const json_t *state, struct error *err)
-{
-    (void)job;
-    if (json_is_true(json_object_get(state, "fails")))
-        return error_set(err, ERROR_BUSY, "still in use");
     return 0;
 }
 
