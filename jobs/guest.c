@@ -28,8 +28,8 @@ bool guest_is_gone(void)
     return virGetLastErrorCode() == VIR_ERR_NO_DOMAIN;
 }
 
-static int guest_find_by(virConnectPtr conn, virDomainPtr (*by)(virConnectPtr, const char *),
-                         const char *guest, virDomainPtr *ret_dom, struct error *err)
+int guest_find_by(virConnectPtr conn, virDomainPtr (*by)(virConnectPtr, const char *), const char *guest,
+                  virDomainPtr *ret_dom, struct error *err)
 {
     virDomainPtr dom = by(conn, guest);
 
@@ -62,6 +62,22 @@ int guest_lookup(struct job *job, virDomainPtr *ret_dom, struct error *err)
         return error_set_at(err, ERROR_NOT_FOUND, "/params/guest", "there is no guest '%s'", guest);
     *ret_dom = dom;
     return 0;
+}
+
+int guest_lookup_off(struct job *job, virDomainPtr *ret_dom, json_t **ret_guest, struct error *err)
+{
+    const char *guest = job_string(job->params, "guest", "");
+
+    if (!job->again)
+        return guest_lookup(job, ret_dom, err);
+    if (guest_find(job->conn, guest, ret_dom, err) < 0 || *ret_dom)
+        return *ret_dom ? 0 : -1;
+    job_unchanged(job);
+    *ret_guest =
+        json_pack("{s:s, s:s, s:s, s:b}", guest_is_uuid(guest) ? "uuid" : "name", guest, "state",
+                  events_state_name(VIR_DOMAIN_SHUTOFF), "reason",
+                  events_reason_name(VIR_DOMAIN_SHUTOFF, VIR_DOMAIN_SHUTOFF_UNKNOWN), "persistent", false);
+    return *ret_guest ? 0 : error_set_memory(err);
 }
 
 int guest_is_active(virDomainPtr dom, struct error *err)
@@ -126,6 +142,7 @@ const struct job_type guest_types[] = {
     { .name = "guest.define",
       .lane = JOB_QUICK,
       .run = guest_define,
+      .sweep = guest_define_sweep,
       .claims = { { JOB_GUEST, true, "/name" },
                   { JOB_GUEST, true, "/uuid" },
                   { JOB_DOMAIN_XML, true, "/xml" },
@@ -151,6 +168,7 @@ const struct job_type guest_types[] = {
     { .name = "guest.provision",
       .lane = JOB_LONG,
       .run = guest_provision,
+      .sweep = guest_provision_sweep,
       .claims = { { JOB_GUEST, true, "/name" },
                   { JOB_GUEST, true, "/uuid" },
                   { JOB_NEW_GUEST, true, "/xml" },

@@ -8,6 +8,7 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "kill_point.h"
 #include "xml.h"
 
 /* libvirt makes files of it, whose names have at most 255 bytes: "<name>_VARS.fd", "<name>.xml.new". */
@@ -114,24 +115,13 @@ static int definition_read_uuid(struct job *job, bool template, struct guest_def
 int guest_definition_init(struct job *job, bool template, struct guest_definition *definition,
                           struct error *err)
 {
-    *definition = (struct guest_definition){ 0 };
+    *definition = (struct guest_definition){ .template = template };
     definition->doc = xml_parse(job_string(job->params, "xml", ""), "domain", "/params/xml", err);
     if (!definition->doc)
         return -1;
     if (definition_read_name(job, definition, err) < 0 ||
         definition_read_uuid(job, template, definition, err) < 0)
         return -1;
-    return 0;
-}
-
-static int definition_find(struct job *job, virDomainPtr (*by)(virConnectPtr, const char *), const char *what,
-                           virDomainPtr *ret_dom, struct error *err)
-{
-    virDomainPtr dom = by(job->conn, what);
-
-    if (!dom && !guest_is_gone())
-        return error_set_libvirt(err, "looking up guest '%s'", what);
-    *ret_dom = dom;
     return 0;
 }
 
@@ -154,12 +144,12 @@ int guest_definition_compare(struct job *job, struct guest_definition *definitio
     AUTO(domain) virDomainPtr named = NULL;
     AUTO(domain) virDomainPtr numbered = NULL;
 
-    if (definition_find(job, virDomainLookupByName, definition->name, &named, err) < 0)
+    if (guest_find_by(job->conn, virDomainLookupByName, definition->name, &named, err) < 0)
         return -1;
     if (named && replace && strcmp(definition->uuid_where, "/id") == 0 &&
         definition_borrow_uuid(definition, named, err) < 0)
         return -1;
-    if (definition_find(job, virDomainLookupByUUIDString, definition->uuid, &numbered, err) < 0)
+    if (guest_find_by(job->conn, virDomainLookupByUUIDString, definition->uuid, &numbered, err) < 0)
         return -1;
     if (numbered && strcmp(virDomainGetName(numbered), definition->name) != 0)
         return error_set_at(err, ERROR_CONFLICT, definition->uuid_where, "guest '%s' has the UUID %s already",
@@ -189,15 +179,18 @@ int guest_definition_apply(struct job *job, struct guest_definition *definition,
                            struct error *err)
 {
     unsigned int flags = job_flag(job->params, "validate", true) ? VIR_DOMAIN_DEFINE_VALIDATE : 0;
-    AUTO(string) char *text = xml_text(definition->doc, err);
+    AUTO(string) char *text = NULL;
     virDomainPtr dom;
 
-    if (!text)
+    if (guest_definition_stamp(job, definition, err) < 0 || !(text = xml_text(definition->doc, err)) ||
+        job_safe_point(job, err) < 0)
         return -1;
+    kill_point("before-define");
     if (!(dom = virDomainDefineXMLFlags(job->conn, text, flags))) {
         error_set_libvirt(err, "defining guest '%s'", definition->name);
         return definition_explain(job, definition, err);
     }
+    kill_point("after-define");
     *ret_dom = dom;
     return 0;
 }
@@ -209,39 +202,40 @@ int guest_definition_create(struct job *job, struct guest_definition *definition
     AUTO(domain) virDomainPtr dom = NULL;
     int rc = guest_definition_apply(job, definition, &dom, err);
 
-    /* When the connection breaks, the guest may be there: nobody else had its name and UUID a moment ago. */
+    /* When the connection breaks, the guest may be there. */
     if (rc < 0 && err->code != ERROR_CONNECTION_LOST) {
         json_decref(identity);
         return -1;
     }
-    if (job_undo(job, "undefine", guest_undo_define, identity, rc < 0 ? NULL : err) < 0 || rc < 0)
+    if (guest_definition_undo(job, definition, identity, rc < 0 ? NULL : err) < 0 || rc < 0)
         return -1;
     *ret_dom = STEAL(&dom);
     return 0;
 }
 
-int guest_undo_define(struct job *job, const json_t *identity, struct error *err)
+static void remove_blanks(xmlNodePtr parent)
 {
-    AUTO(domain) virDomainPtr dom = NULL;
-    AUTO(string) char *text = NULL;
-    AUTO(xml_doc) xmlDocPtr doc = NULL;
-
-    if (guest_from_identity(job->conn, identity, &dom, err) < 0)
-        return -1;
-    if (!dom)
-        return 0;
-    if (!(text = virDomainGetXMLDesc(dom, VIR_DOMAIN_XML_INACTIVE)))
-        return error_set_libvirt(err, "reading the definition of guest '%s'", virDomainGetName(dom));
-    if (!(doc = xml_parse(text, "domain", NULL, err)))
-        return -1;
-    if (virDomainUndefineFlags(dom, guest_undefine_flags(dom, doc, false)) < 0 && !guest_is_gone())
-        return error_set_libvirt(err, "undefining guest '%s'", virDomainGetName(dom));
-    return 0;
+    for (xmlNodePtr next, node = parent->children; node; node = next) {
+        next = node->next;
+        if (xmlIsBlankNode(node))
+            xml_remove(node);
+        else if (node->type == XML_ELEMENT_NODE)
+            remove_blanks(node);
+    }
 }
 
+/* The definition as it is now, but for what is new with every job; NULL where it cannot be read. */
 static char *definition_now(virDomainPtr dom)
 {
-    return virDomainGetXMLDesc(dom, VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_SECURE);
+    AUTO(string)
+    char *text = virDomainGetXMLDesc(dom, VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_SECURE);
+    AUTO(xml_doc) xmlDocPtr doc = text ? xml_parse(text, "domain", NULL, NULL) : NULL;
+
+    if (!doc)
+        return NULL;
+    stamp_remove_guest(doc);
+    remove_blanks(xmlDocGetRootElement(doc));
+    return xml_text(doc, NULL);
 }
 
 /* One atomic call of libvirt's, after which nothing may fail any more: there is nothing to be undone. */
@@ -254,6 +248,7 @@ static int define_replace(struct job *job, struct guest_definition *definition, 
     AUTO(domain) virDomainPtr dom = NULL;
     AUTO(json) json_t *result = NULL;
 
+    definition->replaces = true;
     if (guest_describe(old, &result, err) < 0)
         return -1;
     if (json_object_set_new(result, "persistent", json_true()) < 0)
@@ -267,6 +262,25 @@ static int define_replace(struct job *job, struct guest_definition *definition, 
     return 0;
 }
 
+/* Where the guest that an earlier attempt defined is there. What took the place of another cannot be undone; nor may
+ * what is done be, for the outcome is known. Whether it changed anything is not known any more. */
+static int define_take_over(struct job *job, struct guest_definition *definition, virDomainPtr *ret_dom,
+                            struct error *err)
+{
+    struct stamp stamp;
+
+    if (guest_find_own(job, definition, &stamp, ret_dom, err) < 0)
+        return -1;
+    if (!*ret_dom)
+        return 0;
+    job_adopted(job);
+    if (stamp.replaced || stamp.state == STAMP_DONE)
+        return 0;
+    if (guest_definition_undo(job, definition, guest_identity(*ret_dom), err) < 0)
+        return -1;
+    return job_safe_point(job, err);
+}
+
 int guest_define(struct job *job, json_t **ret_result, struct error *err)
 {
     bool replace = job_flag(job->params, "replace", false);
@@ -274,12 +288,22 @@ int guest_define(struct job *job, json_t **ret_result, struct error *err)
     AUTO(domain) virDomainPtr old = NULL;
     AUTO(domain) virDomainPtr dom = NULL;
 
-    if (job_step(job, "define", err) < 0 || guest_definition_init(job, false, &definition, err) < 0 ||
-        guest_definition_compare(job, &definition, replace, &old, err) < 0)
+    job_step_named(job, "define");
+    if (guest_definition_init(job, false, &definition, err) < 0 ||
+        (job->again && define_take_over(job, &definition, &dom, err) < 0))
+        return -1;
+    if (dom)
+        return guest_describe(dom, ret_result, err);
+    if (job_safe_point(job, err) < 0 || guest_definition_compare(job, &definition, replace, &old, err) < 0)
         return -1;
     if (old)
         return define_replace(job, &definition, old, ret_result, err);
     if (guest_definition_create(job, &definition, &dom, err) < 0)
         return -1;
     return guest_describe(dom, ret_result, err);
+}
+
+int guest_define_sweep(struct job *job, struct error *err)
+{
+    return guest_sweep(job, false, err);
 }

@@ -12,6 +12,8 @@
 
 #include <libvirt/virterror.h>
 
+#include "kill_point.h"
+
 /* A guest early in its boot does not hear the power button. */
 #define RESEND_S 10
 
@@ -116,8 +118,11 @@ static int shutdown_request(struct job *job, virDomainPtr dom, struct error *err
 {
     struct error refused = ERROR_INIT;
 
-    if (virDomainShutdownFlags(dom, shutdown_flags(job)) == 0)
+    kill_point("before-shutdown");
+    if (virDomainShutdownFlags(dom, shutdown_flags(job)) == 0) {
+        kill_point("after-shutdown");
         return 1;
+    }
     error_set_libvirt(&refused, "asking guest '%s' to shut down", virDomainGetName(dom));
     if (guest_is_active(dom, NULL) == 0)
         return 0;
@@ -182,7 +187,7 @@ static int shutdown_watched(struct job *job, virDomainPtr dom, struct error *err
     if (!watch)
         return error_set_memory(err);
     id = watch_register(watch, job->conn, dom);
-    off = shutdown_request(job, dom, err);
+    off = job_safe_point(job, err) < 0 ? -1 : shutdown_request(job, dom, err);
     if (off == 1)
         off = shutdown_wait(job, dom, watch, id >= 0, err);
     else if (off == 0)
@@ -226,14 +231,14 @@ int guest_shutdown(struct job *job, json_t **ret_result, struct error *err)
     bool forced = false;
     int active;
 
-    if (job_step(job, "shutdown", err) < 0 || guest_lookup(job, &dom, err) < 0)
+    if (job_step(job, "shutdown", err) < 0 || guest_lookup_off(job, &dom, &result, err) < 0)
         return -1;
-    active = guest_is_active(dom, err);
+    active = dom ? guest_is_active(dom, err) : 0;
     if (active == 0)
         job_unchanged(job);
     if (active < 0 || (active == 1 && shutdown_run(job, dom, &forced, err) < 0))
         return -1;
-    if (guest_describe(dom, &result, err) < 0)
+    if (dom && guest_describe(dom, &result, err) < 0)
         return -1;
     if (json_object_set_new(result, "forced", json_boolean(forced)) < 0)
         return error_set_memory(err);

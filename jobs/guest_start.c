@@ -5,14 +5,19 @@
 
 #include "guest_internal.h"
 
+#include "kill_point.h"
+
 int guest_power_on(virDomainPtr dom, unsigned int flags, struct error *err)
 {
     int active = guest_is_active(dom, err);
 
     if (active != 0)
         return active < 0 ? -1 : 0;
-    if (virDomainCreateWithFlags(dom, flags) == 0)
+    kill_point("before-start");
+    if (virDomainCreateWithFlags(dom, flags) == 0) {
+        kill_point("after-start");
         return 1;
+    }
     error_set_libvirt(err, "starting guest '%s'", virDomainGetName(dom));
     /* Somebody else may have been quicker. */
     if (!err || guest_is_active(dom, NULL) != 1)
@@ -24,10 +29,14 @@ int guest_power_on(virDomainPtr dom, unsigned int flags, struct error *err)
 int guest_undo_start(struct job *job, const json_t *identity, struct error *err)
 {
     AUTO(domain) virDomainPtr dom = NULL;
+    int own;
 
     if (guest_from_identity(job->conn, identity, &dom, err) < 0)
         return -1;
-    return !dom || guest_power_off(dom, 0, err) >= 0 ? 0 : -1;
+    own = dom ? guest_is_own(job, dom, err) : 0;
+    if (own <= 0)
+        return own;
+    return guest_power_off(dom, 0, err) < 0 ? -1 : 0;
 }
 
 static unsigned int guest_start_flags(const struct job *job)
@@ -52,6 +61,8 @@ int guest_start(struct job *job, json_t **ret_result, struct error *err)
     int done;
 
     if (job_step(job, "start", err) < 0 || guest_lookup(job, &dom, err) < 0)
+        return -1;
+    if (job_safe_point(job, err) < 0)
         return -1;
     saved = !(flags & VIR_DOMAIN_START_FORCE_BOOT) && virDomainHasManagedSaveImage(dom, 0) == 1;
     done = guest_power_on(dom, flags, err);

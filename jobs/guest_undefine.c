@@ -4,12 +4,14 @@
 /* guest.undefine: the definition and all that libvirt keeps beside it, on demand the guest's volumes, too.
  *
  * Volumes go first: they are known from the definition alone, so a job that breaks off in the middle is finished by the
- * next attempt. What has been deleted cannot be undone. */
+ * next attempt. For the same reason a transient guest is defined before it is turned off. What has been deleted cannot be
+ * undone. */
 
 #include "guest_internal.h"
 
 #include <string.h>
 
+#include "kill_point.h"
 #include "xml.h"
 
 unsigned int guest_undefine_flags(virDomainPtr dom, xmlDocPtr doc, bool keep_nvram)
@@ -51,6 +53,56 @@ static int undefining_read(struct undefining *guest, struct error *err)
     return guest->doc ? 0 : -1;
 }
 
+/* Nothing that libvirt keeps beside it goes. */
+static int undefine_only(virDomainPtr dom, struct error *err)
+{
+    AUTO(string) char *text = virDomainGetXMLDesc(dom, VIR_DOMAIN_XML_INACTIVE);
+    AUTO(xml_doc) xmlDocPtr doc = text ? xml_parse(text, "domain", NULL, err) : NULL;
+
+    if (!text)
+        return error_set_libvirt(err, "reading guest '%s'", virDomainGetName(dom));
+    if (!doc)
+        return -1;
+    if (virDomainUndefineFlags(dom, xml_find(doc, "/domain/os/nvram") ? VIR_DOMAIN_UNDEFINE_KEEP_NVRAM : 0) <
+            0 &&
+        !guest_is_gone())
+        return error_set_libvirt(err, "undefining guest '%s'", virDomainGetName(dom));
+    return 0;
+}
+
+/* Makes a guest that still runs transient again. One that is off stays defined, so that a repeated job finds what is left
+ * of it. */
+static int undefine_undo_persist(struct job *job, const json_t *identity, struct error *err)
+{
+    AUTO(domain) virDomainPtr dom = NULL;
+    int active;
+
+    if (guest_from_identity(job->conn, identity, &dom, err) < 0)
+        return -1;
+    active = dom ? guest_is_active(dom, err) : 0;
+    if (active <= 0 || virDomainIsPersistent(dom) == 0)
+        return active < 0 ? -1 : 0;
+    return undefine_only(dom, err);
+}
+
+static int undefining_persist(struct job *job, struct undefining *guest, struct error *err)
+{
+    AUTO(string)
+    char *text = virDomainGetXMLDesc(guest->dom, VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_SECURE);
+    AUTO(domain) virDomainPtr defined = NULL;
+
+    if (!text)
+        return error_set_libvirt(err, "reading guest '%s'", virDomainGetName(guest->dom));
+    if (job_undo(job, "undefine", undefine_undo_persist, guest_identity(guest->dom), err) < 0)
+        return -1;
+    if (!(defined = virDomainDefineXML(job->conn, text)))
+        return error_set_libvirt(err, "defining guest '%s', which is transient",
+                                 virDomainGetName(guest->dom));
+    kill_point("after-undefine-persist");
+    guest->persistent = true;
+    return 0;
+}
+
 /* 1 destroyed, 0 was off, -1. */
 static int undefining_stop(struct job *job, struct undefining *guest, struct error *err)
 {
@@ -63,6 +115,9 @@ static int undefining_stop(struct job *job, struct undefining *guest, struct err
                             "guest '%s' is active; `destroy` would turn it off first",
                             virDomainGetName(guest->dom));
     if (job_step(job, "destroy", err) < 0)
+        return -1;
+    if (job_flag(job->params, "volumes", false) && !guest->persistent &&
+        (undefining_persist(job, guest, err) < 0 || job_safe_point(job, err) < 0))
         return -1;
     return guest_power_off(guest->dom, 0, err);
 }
@@ -85,9 +140,11 @@ static int undefining_undefine(struct job *job, struct undefining *guest, struct
         return 0;
     if (job_step(job, "undefine", err) < 0)
         return -1;
+    kill_point("before-undefine");
     if (virDomainUndefineFlags(guest->dom, guest_undefine_flags(guest->dom, guest->doc, keep_nvram)) < 0 &&
         !guest_is_gone())
         return error_set_libvirt(err, "undefining guest '%s'", virDomainGetName(guest->dom));
+    kill_point("after-undefine");
     return 0;
 }
 

@@ -11,6 +11,7 @@
 
 #include <libvirt/virterror.h>
 
+#include "kill_point.h"
 #include "volume.h"
 #include "xml.h"
 
@@ -28,45 +29,48 @@ static int disk_keep(json_t *disk, json_t *reason)
     return json_object_set_new(disk, "reason", reason);
 }
 
-/* A file in the folder of a pool that the pool has not seen yet, as the overlay of a snapshot. */
-static virStorageVolPtr volume_by_refresh(virConnectPtr conn, const char *path)
+/* The pool that the disk names, or whose folder its file is in; NULL: none, or it is not active. */
+static virStoragePoolPtr pool_of_disk(virConnectPtr conn, const json_t *disk)
 {
-    const char *slash = strrchr(path, '/');
+    const char *name = job_string(disk, "pool", NULL), *path = job_string(disk, "path", NULL);
+    const char *slash = path ? strrchr(path, '/') : NULL;
     AUTO(string) char *folder = slash ? strndup(path, (size_t)(slash - path)) : NULL;
-    AUTO(pool) virStoragePoolPtr pool = folder ? virStoragePoolLookupByTargetPath(conn, folder) : NULL;
+    AUTO(pool) virStoragePoolPtr pool = NULL;
 
+    if (name)
+        pool = virStoragePoolLookupByName(conn, name);
+    else if (folder)
+        pool = virStoragePoolLookupByTargetPath(conn, folder);
+    return pool && virStoragePoolIsActive(pool) == 1 ? STEAL(&pool) : NULL;
+}
+
+/* A file that the pool has not seen yet, as the overlay of a snapshot. */
+static virStorageVolPtr volume_by_refresh(virConnectPtr conn, const char *path, virStoragePoolPtr pool)
+{
     if (!pool || virStoragePoolRefresh(pool, 0) < 0)
         return NULL;
     return virStorageVolLookupByPath(conn, path);
 }
 
-static virStorageVolPtr volume_of_pool(virConnectPtr conn, const char *pool_name, const char *name)
-{
-    AUTO(pool) virStoragePoolPtr pool = virStoragePoolLookupByName(conn, pool_name);
-
-    return pool ? virStorageVolLookupByName(pool, name) : NULL;
-}
-
 /* NULL: it is in no active pool, or there is no such file any more. */
-static virStorageVolPtr volume_of_disk(virConnectPtr conn, const json_t *disk)
+static virStorageVolPtr volume_of_disk(virConnectPtr conn, const json_t *disk, virStoragePoolPtr pool)
 {
-    const char *pool = job_string(disk, "pool", NULL), *path = job_string(disk, "path", NULL);
+    const char *name = job_string(disk, "volume", NULL), *path = job_string(disk, "path", NULL);
     virStorageVolPtr vol;
 
-    if (pool)
-        return volume_of_pool(conn, pool, job_string(disk, "volume", ""));
+    if (name)
+        return pool ? virStorageVolLookupByName(pool, name) : NULL;
     if (!path || *path != '/')
         return NULL;
     vol = virStorageVolLookupByPath(conn, path);
-    return vol ? vol : volume_by_refresh(conn, path);
+    return vol ? vol : volume_by_refresh(conn, path, pool);
 }
 
 /* Completes the disk with what pool and path its volume really has. */
-static int disk_resolve(virConnectPtr conn, json_t *disk)
+static int disk_complete(json_t *disk, virStorageVolPtr vol)
 {
-    AUTO(volume) virStorageVolPtr vol = volume_of_disk(conn, disk);
-    AUTO(pool) virStoragePoolPtr pool = vol ? virStoragePoolLookupByVolume(vol) : NULL;
-    AUTO(string) char *path = vol ? virStorageVolGetPath(vol) : NULL;
+    AUTO(pool) virStoragePoolPtr pool = virStoragePoolLookupByVolume(vol);
+    AUTO(string) char *path = virStorageVolGetPath(vol);
 
     if (!pool || !path)
         return disk_keep(disk, json_string("is in no active pool"));
@@ -75,6 +79,31 @@ static int disk_resolve(virConnectPtr conn, json_t *disk)
         json_object_set_new(disk, "path", json_string(path)) < 0)
         return -1;
     return 0;
+}
+
+/* One that is not there: where the job comes again, an earlier attempt may have deleted it. */
+static int disk_complete_missing(json_t *disk, virStoragePoolPtr pool, bool again)
+{
+    const char *path = job_string(disk, "path", NULL);
+
+    if (!again)
+        return disk_keep(disk, json_string("is not there"));
+    if (json_object_get(disk, "volume"))
+        return 0;
+    if (json_object_set_new(disk, "pool", json_string(virStoragePoolGetName(pool))) < 0)
+        return -1;
+    return json_object_set_new(disk, "volume", json_string(strrchr(path, '/') + 1));
+}
+
+static int disk_resolve(const struct job *job, json_t *disk)
+{
+    AUTO(pool) virStoragePoolPtr pool = pool_of_disk(job->conn, disk);
+    AUTO(volume) virStorageVolPtr vol = volume_of_disk(job->conn, disk, pool);
+
+    if (vol)
+        return disk_complete(disk, vol);
+    return pool ? disk_complete_missing(disk, pool, job->again)
+                : disk_keep(disk, json_string("is in no active pool"));
 }
 
 /* What a disk is by itself that makes its volume stay. NULL: nothing. */
@@ -101,7 +130,7 @@ static int disks_add(xmlNodePtr node, void *opaque)
         return error_set_memory(disks->err);
     if (!json_object_get(disk, "path") && !json_object_get(disk, "pool"))
         return 0; /* an empty drive */
-    if (reason ? disk_keep(disk, json_string(reason)) < 0 : disk_resolve(disks->job->conn, disk) < 0)
+    if (reason ? disk_keep(disk, json_string(reason)) < 0 : disk_resolve(disks->job, disk) < 0)
         return error_set_memory(disks->err);
     return json_array_append(disks->array, disk) < 0 ? error_set_memory(disks->err) : 0;
 }
@@ -235,11 +264,13 @@ static json_t *disk_told(const json_t *disk)
 /* A first failure ends it: what is left is found again by the next attempt. */
 static int disk_delete(struct job *job, const json_t *disk, json_t *deleted, struct error *err)
 {
-    AUTO(volume) virStorageVolPtr vol = volume_of_disk(job->conn, disk);
+    AUTO(pool) virStoragePoolPtr pool = pool_of_disk(job->conn, disk);
+    AUTO(volume) virStorageVolPtr vol = volume_of_disk(job->conn, disk, pool);
     size_t length;
 
     if (job_safe_point(job, err) < 0)
         return -1;
+    kill_point("before-undefine-volume");
     if (!vol || volume_delete(vol, NULL, err) == 0)
         return json_array_append_new(deleted, disk_told(disk)) < 0 ? error_set_memory(err) : 0;
     length = strlen(err->message);

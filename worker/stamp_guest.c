@@ -51,6 +51,17 @@ static void guest_remove_stamps(xmlNodePtr metadata)
     }
 }
 
+void stamp_remove_guest(xmlDocPtr doc)
+{
+    xmlNodePtr metadata = xml_find(doc, "/domain/metadata");
+
+    if (!metadata)
+        return;
+    guest_remove_stamps(metadata);
+    if (!xmlFirstElementChild(metadata))
+        xml_remove(metadata);
+}
+
 static int stamp_set_attributes(xmlNodePtr node, const struct stamp *stamp, struct error *err)
 {
     char time[32];
