@@ -53,12 +53,18 @@ void task_wake(struct task *task)
         task_ready(task);
 }
 
+void task_leave_table(struct task *task)
+{
+    if (task->in_table)
+        HASH_DEL(task->dispatcher->tasks, task);
+    task->in_table = false;
+}
+
 void task_remove(struct task *task)
 {
     struct dispatcher *dispatcher = task->dispatcher;
 
-    if (!task->is_buried)
-        HASH_DEL(dispatcher->tasks, task);
+    task_leave_table(task);
     if (task->ticket)
         claims_leave(dispatcher->claims, task->ticket, task_ready);
     task_free(task);
@@ -106,6 +112,7 @@ static void dispatcher_enter(struct dispatcher *dispatcher, struct task *task)
 {
     ended_remove(&dispatcher->ended, task->request.id);
     HASH_ADD_STR(dispatcher->tasks, request.id, task);
+    task->in_table = true;
     metrics_add(METRIC_JOBS_WAITING, 1, dispatcher_lane_names[task->lane], NULL);
     task_take_order(task);
     if (task->again)

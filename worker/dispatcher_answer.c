@@ -47,6 +47,7 @@ static void task_acknowledge(struct task *task)
 
     pthread_mutex_lock(&dispatcher->lock);
     task_remember(task);
+    task_leave_table(task);
     pthread_mutex_unlock(&dispatcher->lock);
     task_settle(task, false);
     pthread_mutex_lock(&dispatcher->lock);
@@ -369,7 +370,6 @@ void task_bury(struct task *task, const struct delivery *delivery, const char *r
     log_warning("dispatcher", "unanswerable", "id", task->request.id[0] ? task->request.id : NULL, "reason",
                 reason, NULL);
     pthread_mutex_lock(&dispatcher->lock);
-    task->is_buried = true;
     dispatcher->busy++;
     pthread_mutex_unlock(&dispatcher->lock);
     publisher_dead(dispatcher->settings.publisher, &way, delivery, reason, task_buried, task);

@@ -57,6 +57,9 @@ void task_hurry(struct task *task);
 /* It got its delivery back, or the journal's word: who waits for that goes on. */
 void task_wake(struct task *task);
 
+/* A delivery of its job finds it no more: what comes now is judged by itself. */
+void task_leave_table(struct task *task);
+
 /* Out of the table and all lines, freed. Not counted as busy any more. */
 void task_remove(struct task *task);
 

@@ -59,7 +59,7 @@ struct task {
     bool queued;           /* its pool has it, or will not take it any more */
     bool has_thread;       /* which ends it, or leaves it to its answer */
     bool given_up;         /* another worker goes on */
-    bool is_buried;        /* cannot be answered: in no table, in no line */
+    bool in_table;         /* by its id: a delivery that comes finds it */
     uint64_t answer_epoch; /* of the connection that its answer goes over */
     enum task_ask ask;
     struct dispatcher_past past;
