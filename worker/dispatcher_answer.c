@@ -49,7 +49,9 @@ static void task_acknowledge(struct task *task)
     task_remember(task);
     task_leave_table(task);
     pthread_mutex_unlock(&dispatcher->lock);
+    kill_point("before-ack");
     task_settle(task, false);
+    kill_point("after-ack");
     pthread_mutex_lock(&dispatcher->lock);
     task_remove(task);
     dispatcher_unbusy(dispatcher);

@@ -133,7 +133,10 @@ static enum verdict task_judge(struct task *task)
         task_fail(task, &task->refusal);
         return VERDICT_ANSWER;
     }
-    return task_note_begin(task) ? VERDICT_RUN : VERDICT_FORGET;
+    if (!task_note_begin(task))
+        return VERDICT_FORGET;
+    kill_point("after-note");
+    return VERDICT_RUN;
 }
 
 static void task_report(void *opaque, const char *state, json_t *data)

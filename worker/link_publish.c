@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kill_point.h"
 #include "log.h"
 #include "metrics.h"
 
@@ -191,10 +192,12 @@ static int link_publish_one(struct link *link, struct message *message, struct e
         link_account_kind(link);
     link->kind_now = message_kind(message);
     link->kind_count++;
-    return link_check_status(amqp_basic_publish(link->amqp, LINK_CHANNEL, link_bytes(message->exchange),
-                                                link_bytes(message->routing_key), message->mandatory, 0,
-                                                &properties, body),
-                             err, "publishing");
+    int status =
+        amqp_basic_publish(link->amqp, LINK_CHANNEL, link_bytes(message->exchange),
+                           link_bytes(message->routing_key), message->mandatory, 0, &properties, body);
+    if (message->mandatory)
+        kill_point("after-publish");
+    return link_check_status(status, err, "publishing");
 }
 
 int link_publish_some(struct link *link, struct error *err)

@@ -215,7 +215,10 @@ class Worker:
 
     Its log is in `log`; stop() fails the test on a bad exit status or a complaint of a checker."""
 
-    def __init__(self, broker_=None, hosts=None, prefix=None, ready=True, name="w1", uri=None, **sections):
+    def __init__(self, broker_=None, hosts=None, prefix=None, ready=True, name="w1", uri=None, kill_point=None,
+                 **sections):
+        """`kill_point`: dies by its own hand there (worker/kill_point.h), "after-done" or "after-done:2"."""
+        self.kill_point = kill_point
         self.broker = broker_ or broker()
         self.prefix = prefix or f"t{secrets.token_hex(4)}"
         self.hosts = {"node1": "test:///default"} if hosts is None else hosts
@@ -237,9 +240,12 @@ class Worker:
             f"[{section}]\n" + "".join(f"{key} = {value}\n" for key, value in values.items())
             for section, values in self.settings.items()))
         self._lines, self._changed = [], threading.Condition()
-        command = [*WRAPPER, program("virtjobd"), "--config", configuration]
+        name, environment = "virtjobd", None
+        if self.kill_point:
+            name, environment = "virtjobd_killable", {**os.environ, "VIRTJOB_KILL_POINT": self.kill_point}
+        command = [*WRAPPER, program(name), "--config", configuration]
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                                        preexec_fn=_die_with_parent)
+                                        env=environment, preexec_fn=_die_with_parent)
         self._reader = threading.Thread(target=self._read, args=(self.process,), daemon=True)
         self._reader.start()
         if ready:
@@ -295,6 +301,13 @@ class Worker:
             raise Failure(f"the worker ended with {ended}, not {status}:\n{self.log}")
         if COMPLAINTS.search(self.log):
             raise Failure(f"a checker complained:\n{self.log}")
+
+    def wait_killed(self, timeout=30):
+        """Until it has died at its kill point; then it can be started again, as it was or with `kill_point` None."""
+        if self.process.wait(timeout * SCALE) != -signal.SIGKILL:
+            raise Failure(f"the worker ended with {self.process.returncode}, not at {self.kill_point}:\n{self.log}")
+        self._reader.join()
+        self.process = None
 
     def kill(self):
         """SIGKILL: what a crash looks like from outside."""
