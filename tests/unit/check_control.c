@@ -50,6 +50,7 @@ static void setup(void)
         .worker = "w1", .cancel = on_cancel, .caught_up = on_caught_up, .opaque = &config
     };
 
+    order_count = caught_up_count = 0;
     settings.topology = topology = topology_new(&config, NULL);
     settings.schemas = schemas = schemas_load(NULL);
     link = link_new(&link_settings, &(struct link_events){ 0 }, NULL, NULL);
