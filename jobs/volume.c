@@ -14,13 +14,7 @@
 
 #include "jobs.h"
 
-/* How long an undo waits for libvirt to end a copy that it has lost the connection to. */
-#define UNDO_WAIT_MS    30000
-#define UNDO_PAUSE_MS   500
-
-#define LOCKED          "Is another process using the image"
-
-#define RESERVED_SUFFIX ".virtjob"
+#define LOCKED "Is another process using the image"
 
 /* libvirt passes on what qemu-img wrote, line end and all. */
 static void error_trim(char *text)
@@ -76,13 +70,6 @@ int volume_error_kept(struct error *err, const char *fmt, ...)
     return -1;
 }
 
-bool volume_name_is_reserved(const char *name)
-{
-    size_t length = strlen(name), suffix = strlen(RESERVED_SUFFIX);
-
-    return length >= suffix && strcmp(name + length - suffix, RESERVED_SUFFIX) == 0;
-}
-
 int volume_find_pool(struct job *job, const char *name, const char *where, virStoragePoolPtr *ret_pool,
                      struct error *err)
 {
@@ -101,13 +88,11 @@ int volume_find_pool(struct job *job, const char *name, const char *where, virSt
     return 0;
 }
 
-/* NULL where the pool has no such volume. */
-static int volume_lookup(virStoragePoolPtr pool, const char *name, virStorageVolPtr *ret_vol,
-                         struct error *err)
+int volume_lookup(virStoragePoolPtr pool, const char *name, virStorageVolPtr *ret_vol, struct error *err)
 {
-    virStorageVolPtr vol = virStorageVolLookupByName(pool, name);
+    virStorageVolPtr vol = stamp_is_record(name) ? NULL : virStorageVolLookupByName(pool, name);
 
-    if (!vol && virGetLastErrorCode() != VIR_ERR_NO_STORAGE_VOL)
+    if (!vol && !stamp_is_record(name) && virGetLastErrorCode() != VIR_ERR_NO_STORAGE_VOL)
         return volume_error(err, "looking up volume '%s'", name);
     *ret_vol = vol;
     return 0;
@@ -147,63 +132,6 @@ int volume_result(const char *pool, virStorageVolPtr vol, json_t **ret_result, s
     return *ret_result ? 0 : error_set_memory(err);
 }
 
-int volume_delete(virStorageVolPtr vol, bool *ret_gone, struct error *err)
-{
-    bool gone = false;
-
-    if (virStorageVolDelete(vol, 0) < 0) {
-        gone = virGetLastErrorCode() == VIR_ERR_NO_STORAGE_VOL;
-        if (!gone)
-            return volume_error(err, "deleting volume '%s'", virStorageVolGetName(vol));
-    }
-    if (ret_gone)
-        *ret_gone = gone;
-    return 0;
-}
-
-/* A copy whose client is gone goes on in the daemon, and until it ends its target cannot be deleted. */
-int volume_undo_create(struct job *job, const json_t *state, struct error *err)
-{
-    AUTO(pool) virStoragePoolPtr pool = NULL;
-    AUTO(volume) virStorageVolPtr vol = NULL;
-
-    if (volume_find_pool(job, job_string(state, "pool", ""), "", &pool, err) < 0 ||
-        volume_lookup(pool, job_string(state, "volume", ""), &vol, err) < 0)
-        return -1;
-    for (int waited_ms = 0; vol; waited_ms += UNDO_PAUSE_MS) {
-        struct error failure = ERROR_INIT;
-
-        if (volume_delete(vol, NULL, &failure) == 0)
-            return 0;
-        if (failure.code != ERROR_BUSY || waited_ms >= UNDO_WAIT_MS) {
-            *err = failure;
-            return -1;
-        }
-        if (job_wait(job, UNDO_PAUSE_MS, err) < 0)
-            return -1;
-    }
-    return 0;
-}
-
-int volume_adopt(struct job *job, const json_t *ref, const char *where, struct stamp *ret_stamp,
-                 struct error *err)
-{
-    (void)job;
-    (void)ref;
-    (void)where;
-    (void)err;
-    *ret_stamp = (struct stamp){ .state = STAMP_NONE };
-    return 0;
-}
-
-int volume_stamp_clear(struct job *job, const json_t *ref, struct error *err)
-{
-    (void)job;
-    (void)ref;
-    (void)err;
-    return 0;
-}
-
 static int handle_info(struct job *job, json_t **ret_result, struct error *err)
 {
     AUTO(volume) virStorageVolPtr vol = NULL;
@@ -240,6 +168,8 @@ static int handle_delete(struct job *job, json_t **ret_result, struct error *err
         return -1;
     if (vol && (delete_check_use(job, vol, err) < 0 || volume_delete(vol, &gone, err) < 0))
         return -1;
+    if (!vol && volume_record_forget(pool, name, err) < 0)
+        return -1;
     if (gone)
         job_unchanged(job);
     *ret_result = json_pack("{s:s, s:s}", "pool", pool_name, "volume", name);
@@ -251,10 +181,12 @@ const struct job_type volume_types[] = {
     { .name = "volume.create",
       .lane = JOB_LONG,
       .run = volume_create,
+      .sweep = volume_sweep,
       .claims = { { JOB_VOLUME, true, "/target" }, { JOB_VOLUME, false, "/backing" } } },
     { .name = "volume.clone",
       .lane = JOB_LONG,
       .run = volume_clone,
+      .sweep = volume_sweep,
       .claims = { { JOB_VOLUME, false, "/source" }, { JOB_VOLUME, true, "/target" } } },
     { .name = "volume.info", .lane = JOB_QUICK, .run = handle_info },
     { .name = "volume.list", .lane = JOB_QUICK, .run = volume_list },

@@ -11,6 +11,7 @@
 
 #include <libvirt/virterror.h>
 
+#include "kill_point.h"
 #include "xml.h"
 
 #define SAMPLE_MS 250
@@ -34,16 +35,13 @@ static int build_find_pool_type(struct volume_build *build, struct error *err)
     return 0;
 }
 
-/* 1 there, 0 not, -1. */
-static int build_exists(const struct volume_build *build, struct error *err)
+int volume_build_exists(const struct volume_build *build, struct error *err)
 {
-    AUTO(volume) virStorageVolPtr vol = virStorageVolLookupByName(build->pool, build->spec.name);
+    AUTO(volume) virStorageVolPtr vol = NULL;
 
-    if (vol)
-        return 1;
-    if (virGetLastErrorCode() == VIR_ERR_NO_STORAGE_VOL)
-        return 0;
-    return volume_error(err, "looking up volume '%s'", build->spec.name);
+    if (volume_lookup(build->pool, build->spec.name, &vol, err) < 0)
+        return -1;
+    return vol != NULL;
 }
 
 static int build_check_name(const struct volume_build *build, struct error *err)
@@ -54,37 +52,44 @@ static int build_check_name(const struct volume_build *build, struct error *err)
     if (strlen(build->spec.name) > NAME_MAX_BYTES)
         return error_set_at(err, ERROR_INVALID, at, "the name has %zu bytes, at most %d are possible",
                             strlen(build->spec.name), NAME_MAX_BYTES);
-    if (volume_name_is_reserved(build->spec.name))
+    if (stamp_is_record(build->spec.name))
         return error_set_at(err, ERROR_INVALID, at, "the name '%s' is reserved for virtjob's own records",
                             build->spec.name);
-    int exists = build_exists(build, err);
-    if (exists > 0)
-        return error_set_at(err, ERROR_CONFLICT, at, "there is a volume '%s' in pool '%s' already",
-                            build->spec.name, build->pool_name);
-    return exists;
+    return 0;
 }
 
-int volume_build_init(struct job *job, const json_t *ref, const char *where, struct volume_build *build,
-                      struct error *err)
+static int build_open(struct job *job, const json_t *ref, const char *where, struct volume_record *record,
+                      struct volume_build *build, struct error *err)
 {
     char at[VOLUME_WHERE_SIZE];
 
     *build = (struct volume_build){ .pool_name = job_string(ref, "pool", ""),
-                                    .spec = { .name = job_string(ref, "volume", "") } };
+                                    .spec = { .name = job_string(ref, "volume", "") },
+                                    .record = record };
     snprintf(build->where, sizeof(build->where), "%s", where);
     snprintf(at, sizeof(at), "%s/pool", where);
     if (volume_find_pool(job, build->pool_name, at, &build->pool, err) < 0)
         return -1;
-    if (build_find_pool_type(build, err) < 0)
+    if (build_find_pool_type(build, err) < 0 || build_check_name(build, err) < 0)
         return -1;
-    return build_check_name(build, err);
+    return volume_record_look(job, build, err);
 }
 
 int volume_check_free(struct job *job, const json_t *ref, const char *where, struct error *err)
 {
+    AUTO(volume_record) struct volume_record record = { .found = false };
     AUTO(volume_build) struct volume_build build = { 0 };
 
-    return volume_build_init(job, ref, where, &build, err);
+    return build_open(job, ref, where, &record, &build, err);
+}
+
+int volume_build_begin(struct job *job, const char *step, const json_t *ref, const char *where,
+                       struct volume_record *record, struct volume_build *build, struct error *err)
+{
+    job_step_named(job, step);
+    if (build_open(job, ref, where, record, build, err) < 0 || volume_record_take_over(job, build, err) < 0)
+        return -1;
+    return record->over ? 0 : job_step(job, step, err);
 }
 
 void volume_build_done(struct volume_build *build)
@@ -153,13 +158,13 @@ static int watch_find(struct build_watch *watch)
 
 /* How much there will be is a guess, too low for a compressed source. A little more is what the format needs for itself;
  * with much more all that is sure is that a clone seldom takes more than its capacity. */
-static uint64_t watch_total(const struct volume_build *build, uint64_t done)
+uint64_t volume_build_total(uint64_t total, uint64_t capacity, uint64_t done)
 {
-    if (done <= build->total)
-        return build->total;
-    if (done - build->total <= build->total / 32 + 1024 * 1024 || done >= build->spec.capacity)
+    if (done <= total)
+        return total;
+    if (done - total <= total / 32 + 1024 * 1024 || done >= capacity)
         return done;
-    return build->spec.capacity;
+    return capacity;
 }
 
 /* What is written is told by the allocation, which grows from nothing as `allocation` in the spec is 0. */
@@ -173,7 +178,7 @@ static int watch_sample(void *opaque, uint64_t *ret_done, uint64_t *ret_total)
     if (virStorageVolGetInfo(watch->vol, &info) < 0)
         return -1;
     *ret_done = info.allocation;
-    *ret_total = watch_total(watch->build, info.allocation);
+    *ret_total = volume_build_total(watch->build->total, watch->build->spec.capacity, info.allocation);
     return 0;
 }
 
@@ -206,22 +211,13 @@ static int watch_start(struct build_watch *watch, struct error *err)
     return -1;
 }
 
-/* The last word is what there is now. */
-static void build_finish_progress(struct job *job, const struct volume_build *build, virStorageVolPtr vol)
+void volume_build_tell_end(struct job *job, virStorageVolPtr vol)
 {
     virStorageVolInfo info;
 
-    if (!build->phase)
-        return;
     if (virStorageVolGetInfo(vol, &info) == 0 && info.allocation > 0)
         progress_update(job_progress(job), info.allocation, info.allocation);
     progress_finish(job_progress(job));
-}
-
-static int build_register_undo(struct job *job, const struct volume_build *build, struct error *err)
-{
-    return job_undo(job, "delete volume", volume_undo_create,
-                    json_pack("{s:s, s:s}", "pool", build->pool_name, "volume", build->spec.name), err);
 }
 
 /* Whether libvirt may have begun before it failed so. Otherwise what has the name now is somebody else's. */
@@ -245,8 +241,8 @@ static int build_fail(struct job *job, const struct volume_build *build, struct 
 {
     char at[VOLUME_WHERE_SIZE + 8];
 
-    if (build_may_have_begun(err->code) && build_exists(build, NULL) != 0)
-        build_register_undo(job, build, NULL);
+    if (build_may_have_begun(err->code) && volume_build_exists(build, NULL) != 0)
+        volume_record_undo(job, build, NULL);
     if (err->code != ERROR_NO_SPACE && err->code != ERROR_CONFLICT)
         return -1;
     snprintf(at, sizeof(at), "%s/%s", build->where, err->code == ERROR_CONFLICT ? "volume" : "pool");
@@ -260,30 +256,74 @@ static virStorageVolPtr build_make(const struct volume_build *build, const char 
     return virStorageVolCreateXML(build->pool, xml, build->flags);
 }
 
+/* The last safe point before it: libvirt cannot be stopped once it has begun. */
+static int build_make_watched(struct job *job, const struct volume_build *build, const char *xml,
+                              virStorageVolPtr *ret_vol, struct error *err)
+{
+    struct build_watch watch = { .job = job, .build = build };
+
+    if (watch_start(&watch, err) < 0)
+        return -1;
+    if (job_safe_point(job, err) < 0) {
+        watch_stop(&watch);
+        return -1;
+    }
+    *ret_vol = build_make(build, xml);
+    if (!*ret_vol)
+        volume_error(err, "making volume '%s' in pool '%s'", build->spec.name, build->pool_name);
+    watch_stop(&watch);
+    kill_point("after-create");
+    return *ret_vol ? 0 : build_fail(job, build, err);
+}
+
 int volume_build_run(struct job *job, const struct volume_build *build, virStorageVolPtr *ret_vol,
                      struct error *err)
 {
     AUTO(string) char *xml = volume_spec_xml(&build->spec, err);
     AUTO(volume) virStorageVolPtr vol = NULL;
-    struct build_watch watch = { .job = job, .build = build };
     char at[VOLUME_WHERE_SIZE + 8];
 
     snprintf(at, sizeof(at), "%s/volume", build->where);
     if (!xml)
         return err->code == ERROR_INVALID ? error_locate(err, at) : -1;
-    if (watch_start(&watch, err) < 0)
+    kill_point("before-intended");
+    if (volume_record_intend(job, build, err) < 0)
         return -1;
-    vol = build_make(build, xml);
-    if (!vol)
-        volume_error(err, "making volume '%s' in pool '%s'", build->spec.name, build->pool_name);
-    watch_stop(&watch);
-    if (!vol)
-        return build_fail(job, build, err);
-    build_finish_progress(job, build, vol);
-    if (build_register_undo(job, build, err) < 0) {
-        volume_delete(vol, NULL, NULL);
+    kill_point("after-intended");
+    if (build_make_watched(job, build, xml, &vol, err) < 0)
+        return -1;
+    if (build->phase)
+        volume_build_tell_end(job, vol);
+    if (volume_record_undo(job, build, err) < 0) {
+        volume_remove(vol, NULL, NULL);
         return -1;
     }
     *ret_vol = STEAL(&vol);
+    return 0;
+}
+
+int volume_build_grow(struct job *job, virStorageVolPtr vol, uint64_t capacity, struct error *err)
+{
+    virStorageVolInfo info;
+
+    if (virStorageVolGetInfo(vol, &info) < 0)
+        return volume_error(err, "looking at volume '%s'", virStorageVolGetName(vol));
+    if (info.capacity >= capacity)
+        return 0;
+    if (job_safe_point(job, err) < 0)
+        return -1;
+    if (virStorageVolResize(vol, capacity, 0) < 0)
+        return volume_error(err, "resizing volume '%s'", virStorageVolGetName(vol));
+    return 0;
+}
+
+/* What came while libvirt could not be stopped holds now. */
+int volume_build_finish(struct job *job, const struct volume_build *build, struct error *err)
+{
+    if (build->record->over)
+        return 0;
+    if (job_safe_point(job, err) < 0 || volume_record_finish(job, build, err) < 0)
+        return -1;
+    kill_point("after-done");
     return 0;
 }

@@ -24,7 +24,7 @@ static int chain_step(struct job *job, const char *path, const char *where, stru
         return volume_error(err, "looking up '%s'", path);
     if (volume_info_read(vol, info, err) < 0)
         return -1;
-    return volume_header_check(job->conn, vol, info, where, err);
+    return volume_header_check(vol, info, where, err);
 }
 
 int volume_chain_check(struct job *job, virStorageVolPtr vol, const struct volume_info *top,
@@ -33,7 +33,7 @@ int volume_chain_check(struct job *job, virStorageVolPtr vol, const struct volum
     AUTO(string) char *path = top->backing_path ? strdup(top->backing_path) : NULL;
     uint64_t allocation = top->allocation;
 
-    if (volume_header_check(job->conn, vol, top, where, err) < 0)
+    if (volume_header_check(vol, top, where, err) < 0)
         return -1;
     for (int depth = 0; path; depth++) {
         AUTO(volume_info) struct volume_info info = { 0 };

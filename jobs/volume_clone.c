@@ -18,14 +18,16 @@ struct clone {
     struct volume_info info; /* of the source */
     uint64_t allocation;     /* of the source with all that is below it */
     struct volume_build build;
-    const char *asked;  /* the method asked for */
-    const char *method; /* the one taken */
-    char why[256];      /* one sentence, for auto */
+    struct volume_record record;
+    const char *asked; /* the method asked for */
+    char method[16];   /* the one taken */
+    char why[256];     /* one sentence, for auto */
 };
 
 static void cleanup_clone(struct clone *clone)
 {
     volume_build_done(&clone->build);
+    volume_record_done(&clone->record);
     volume_info_done(&clone->info);
     if (clone->source)
         virStorageVolFree(clone->source);
@@ -87,7 +89,8 @@ static int clone_find_target(struct clone *clone, struct error *err)
     if (json_equal(source, target))
         return error_set_at(err, ERROR_INVALID, clone_at(clone, "/target"),
                             "source and target are the same volume");
-    return volume_build_init(clone->job, target, clone_at(clone, "/target"), &clone->build, err);
+    return volume_build_begin(clone->job, "clone", target, clone_at(clone, "/target"), &clone->record,
+                              &clone->build, err);
 }
 
 /* Formats that we do not make become the one that can hold the same. */
@@ -147,10 +150,18 @@ static int clone_set_capacity(struct clone *clone, struct error *err)
                             "%llu bytes are less than the %llu of volume '%s'", (unsigned long long)capacity,
                             (unsigned long long)least, clone->info.name);
     clone->build.spec.capacity = capacity;
+    clone->build.source_capacity = least;
     return 0;
 }
 
 /* The methods. Each sets up the build and has it run. */
+
+static void clone_take_method(struct clone *clone, const char *method, struct volume_build *build)
+{
+    snprintf(clone->method, sizeof(clone->method), "%s", method);
+    build->method = clone->method;
+    build->why = clone_asked(clone, "auto") ? clone->why : NULL;
+}
 
 static int clone_full(struct clone *clone, virStorageVolPtr *ret_vol, struct error *err)
 {
@@ -162,7 +173,7 @@ static int clone_full(struct clone *clone, virStorageVolPtr *ret_vol, struct err
     build.allocated_first |= !build.pool_of_files;
     if (build.allocated_first)
         build.total = build.spec.allocation = build.spec.capacity;
-    clone->method = "full";
+    clone_take_method(clone, "full", &build);
     if (volume_build_has_room(&build, build.total, err) < 0)
         return -1;
     return volume_build_run(clone->job, &build, ret_vol, err);
@@ -179,7 +190,7 @@ static int clone_linked(struct clone *clone, virStorageVolPtr *ret_vol, struct e
 {
     struct volume_build build = clone->build;
 
-    clone->method = "linked";
+    clone_take_method(clone, "linked", &build);
     if (!clone_may_back(clone))
         return error_set_at(err, ERROR_UNSUPPORTED, clone_at(clone, "/target/pool"),
                             "an overlay needs a pool of files, and below it a file or a block device");
@@ -195,7 +206,7 @@ static int clone_reflink(struct clone *clone, virStorageVolPtr *ret_vol, struct 
 
     build.source = clone->source;
     build.flags = VIR_STORAGE_VOL_CREATE_REFLINK;
-    clone->method = "reflink";
+    clone_take_method(clone, "reflink", &build);
     return volume_build_run(clone->job, &build, ret_vol, err);
 }
 
@@ -228,10 +239,9 @@ static int clone_try_reflink(struct clone *clone, virStorageVolPtr *ret_vol, str
 
     if (strcmp(clone->info.format, "raw") != 0 || !clone_target_is(clone, "raw"))
         return 0;
-    if (clone_reflink(clone, ret_vol, &refusal) == 0) {
-        clone_say_why(clone, "the file system shares the blocks of source and target, which costs no copy");
+    clone_say_why(clone, "the file system shares the blocks of source and target, which costs no copy");
+    if (clone_reflink(clone, ret_vol, &refusal) == 0)
         return 1;
-    }
     if (reflink_is_refused(&refusal)) {
         clone_say_why(clone,
                       "the file system cannot share blocks between source and target, and a raw volume "
@@ -303,41 +313,45 @@ static int clone_by_method(struct clone *clone, virStorageVolPtr *ret_vol, struc
     return clone_auto(clone, ret_vol, err);
 }
 
-/* qemu-img gives a copy the size of its source, whatever libvirt was asked for. */
-static int clone_grow(struct clone *clone, virStorageVolPtr vol, struct error *err)
-{
-    virStorageVolInfo info;
-
-    if (virStorageVolGetInfo(vol, &info) < 0)
-        return volume_error(err, "looking at volume '%s'", clone->build.spec.name);
-    if (info.capacity >= clone->build.spec.capacity)
-        return 0;
-    if (virStorageVolResize(vol, clone->build.spec.capacity, 0) < 0)
-        return volume_error(err, "resizing volume '%s'", clone->build.spec.name);
-    return 0;
-}
-
-/* libvirt cannot stop a copy, so a cancel that came meanwhile holds now. A deadline that has passed is no reason to throw
- * away what is done. */
-static int clone_check_cancelled(struct clone *clone, struct error *err)
-{
-    struct error stop = ERROR_INIT;
-
-    if (job_safe_point(clone->job, &stop) == 0 || stop.code != ERROR_CANCELLED)
-        return 0;
-    *err = stop;
-    return -1;
-}
-
 /* Of all that was asked for, the size alone can be found wrong as late as here; and what is locked is the source. */
 static int clone_make(struct clone *clone, virStorageVolPtr *ret_vol, struct error *err)
 {
-    if (clone_by_method(clone, ret_vol, err) == 0 && clone_check_cancelled(clone, err) == 0 &&
-        clone_grow(clone, *ret_vol, err) == 0)
+    if (clone_by_method(clone, ret_vol, err) == 0 && job_safe_point(clone->job, err) == 0 &&
+        volume_build_grow(clone->job, *ret_vol, clone->build.spec.capacity, err) == 0)
         return 0;
     if (err->code == ERROR_BUSY)
         return error_locate(err, clone_at(clone, "/source/volume"));
     return err->code == ERROR_INVALID ? error_locate(err, clone_at(clone, "/capacity")) : -1;
+}
+
+/* 1 where an earlier attempt has made it, 0 not, -1. */
+static int clone_adopt(struct clone *clone, virStorageVolPtr *ret_vol, struct error *err)
+{
+    int adopted = volume_build_adopt(clone->job, &clone->build, ret_vol, err);
+    const json_t *result = clone->record.stamp.result;
+
+    if (adopted <= 0)
+        return adopted;
+    snprintf(clone->method, sizeof(clone->method), "%s", job_string(result, "method", "full"));
+    clone_say_why(clone, "%s", job_string(result, "why", ""));
+    return 1;
+}
+
+static int clone_anew(struct clone *clone, virStorageVolPtr *ret_vol, struct error *err)
+{
+    if (clone_find_source(clone, err) < 0 || clone_set_format(clone, err) < 0 ||
+        clone_set_preallocation(clone, err) < 0 || clone_set_capacity(clone, err) < 0)
+        return -1;
+    return clone_make(clone, ret_vol, err);
+}
+
+static int clone_or_adopt(struct clone *clone, virStorageVolPtr *ret_vol, struct error *err)
+{
+    int adopted = clone_adopt(clone, ret_vol, err);
+
+    if (adopted < 0 || (!adopted && clone_anew(clone, ret_vol, err) < 0))
+        return -1;
+    return volume_build_finish(clone->job, &clone->build, err);
 }
 
 static int clone_result(struct clone *clone, virStorageVolPtr vol, json_t **ret_result, struct error *err)
@@ -361,11 +375,12 @@ int volume_clone_run(struct job *job, const json_t *params, const char *where, j
         .job = job, .params = params, .where = where, .asked = job_string(params, "method", "auto")
     };
 
-    if (job_step(job, "clone", err) < 0 || clone_find_source(&clone, err) < 0 ||
-        clone_find_target(&clone, err) < 0 || clone_set_format(&clone, err) < 0 ||
-        clone_set_preallocation(&clone, err) < 0 || clone_set_capacity(&clone, err) < 0 ||
-        clone_make(&clone, &vol, err) < 0)
+    if (clone_find_target(&clone, err) < 0)
         return -1;
+    if (clone_or_adopt(&clone, &vol, err) < 0) {
+        volume_record_abandon(job, &clone.build);
+        return -1;
+    }
     return clone_result(&clone, vol, ret_result, err);
 }
 

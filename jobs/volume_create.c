@@ -78,22 +78,45 @@ static int create_set_backing(struct job *job, struct create_backing *backing, s
     return 0;
 }
 
-int volume_create(struct job *job, json_t **ret_result, struct error *err)
+static int create_make(struct job *job, struct create_backing *backing, struct volume_build *build,
+                       virStorageVolPtr *ret_vol, struct error *err)
 {
-    AUTO(create_backing) struct create_backing backing = { 0 };
-    AUTO(volume_build) struct volume_build build = { 0 };
-    AUTO(volume) virStorageVolPtr vol = NULL;
     const char *format = job_string(job->params, "format", NULL);
 
-    if (job_step(job, "create", err) < 0 ||
-        volume_build_init(job, json_object_get(job->params, "target"), "/params/target", &build, err) < 0 ||
-        volume_build_set_format(&build, format, "qcow2", "/params/format", err) < 0 ||
-        create_set_backing(job, &backing, &build, err) < 0 ||
-        create_set_capacity(job, &build, backing.info.capacity, err) < 0 ||
-        create_set_preallocation(job, &build, err) < 0 ||
-        volume_build_has_room(&build, build.spec.allocation, err) < 0)
+    if (volume_build_set_format(build, format, "qcow2", "/params/format", err) < 0 ||
+        create_set_backing(job, backing, build, err) < 0 ||
+        create_set_capacity(job, build, backing->info.capacity, err) < 0 ||
+        create_set_preallocation(job, build, err) < 0 ||
+        volume_build_has_room(build, build->spec.allocation, err) < 0)
         return -1;
-    if (volume_build_run(job, &build, &vol, err) < 0)
-        return err->code == ERROR_INVALID ? error_locate(err, "/params/capacity") : -1;
+    if (volume_build_run(job, build, ret_vol, err) == 0)
+        return 0;
+    return err->code == ERROR_INVALID ? error_locate(err, "/params/capacity") : -1;
+}
+
+static int create_or_adopt(struct job *job, struct volume_build *build, virStorageVolPtr *ret_vol,
+                           struct error *err)
+{
+    AUTO(create_backing) struct create_backing backing = { 0 };
+    int adopted = volume_build_adopt(job, build, ret_vol, err);
+
+    if (adopted < 0 || (!adopted && create_make(job, &backing, build, ret_vol, err) < 0))
+        return -1;
+    return volume_build_finish(job, build, err);
+}
+
+int volume_create(struct job *job, json_t **ret_result, struct error *err)
+{
+    AUTO(volume_record) struct volume_record record = { .found = false };
+    AUTO(volume_build) struct volume_build build = { 0 };
+    AUTO(volume) virStorageVolPtr vol = NULL;
+    const json_t *target = json_object_get(job->params, "target");
+
+    if (volume_build_begin(job, "create", target, "/params/target", &record, &build, err) < 0)
+        return -1;
+    if (create_or_adopt(job, &build, &vol, err) < 0) {
+        volume_record_abandon(job, &build);
+        return -1;
+    }
     return volume_result(build.pool_name, vol, ret_result, err);
 }

@@ -14,23 +14,19 @@
 
 /* As of docs/interop/qcow2.txt of QEMU; all numbers are big-endian. */
 #define QCOW2_BACKING_OFFSET 8  /* 8 bytes, 0: none */
+#define QCOW2_CAPACITY       24 /* 8 bytes; written last */
 #define QCOW2_INCOMPATIBLE   72 /* 8 bytes, from version 3 on */
 #define QCOW2_EXTERNAL_DATA  (1u << 2)
 #define QCOW2_HEADER_SIZE    80
 #define QCOW2_VERSION        4 /* 4 bytes */
 
-static void stream_free(virStreamPtr stream)
-{
-    virStreamFree(stream);
-}
-
-CLEANUP_DEFINE(stream, virStreamPtr, stream_free)
+CLEANUP_DEFINE(stream, virStreamPtr, virStreamFree)
 
 /* Up to `size` bytes from the front. *ret_length is 0 where the driver cannot read volumes (the test driver). */
-static int header_read(virConnectPtr conn, virStorageVolPtr vol, unsigned char *header, size_t size,
-                       size_t *ret_length, struct error *err)
+static int header_read(virStorageVolPtr vol, unsigned char *header, size_t size, size_t *ret_length,
+                       struct error *err)
 {
-    AUTO(stream) virStreamPtr stream = virStreamNew(conn, 0);
+    AUTO(stream) virStreamPtr stream = virStreamNew(virStorageVolGetConnect(vol), 0);
     size_t length = 0;
     int got = 1;
 
@@ -59,13 +55,13 @@ static uint64_t header_number(const unsigned char *header, size_t at)
     return be64toh(number);
 }
 
-static int header_check_qcow2(virConnectPtr conn, virStorageVolPtr vol, const struct volume_info *info,
-                              const char *where, struct error *err)
+static int header_check_qcow2(virStorageVolPtr vol, const struct volume_info *info, const char *where,
+                              struct error *err)
 {
     unsigned char header[QCOW2_HEADER_SIZE] = { 0 };
     size_t length = 0;
 
-    if (header_read(conn, vol, header, sizeof(header), &length, err) < 0)
+    if (header_read(vol, header, sizeof(header), &length, err) < 0)
         return -1;
     if (!info->backing_path && header_number(header, QCOW2_BACKING_OFFSET) != 0)
         return error_set_at(err, ERROR_DENIED, where, "volume '%s' hides what it is an overlay of",
@@ -76,8 +72,20 @@ static int header_check_qcow2(virConnectPtr conn, virStorageVolPtr vol, const st
     return 0;
 }
 
-int volume_header_check(virConnectPtr conn, virStorageVolPtr vol, const struct volume_info *info,
-                        const char *where, struct error *err)
+int volume_header_is_void(virStorageVolPtr vol, struct error *err)
+{
+    unsigned char header[QCOW2_HEADER_SIZE] = { 0 };
+    size_t length = 0;
+
+    if (header_read(vol, header, sizeof(header), &length, err) < 0)
+        return -1;
+    if (length == 0)
+        return 1;
+    return memcmp(header, "QFI\xfb", 4) == 0 && header_number(header, QCOW2_CAPACITY) == 0;
+}
+
+int volume_header_check(virStorageVolPtr vol, const struct volume_info *info, const char *where,
+                        struct error *err)
 {
     static const char *const opaque[] = { "vmdk", "qcow", "qed" };
 
@@ -86,5 +94,5 @@ int volume_header_check(virConnectPtr conn, virStorageVolPtr vol, const struct v
             return error_set_at(err, ERROR_UNSUPPORTED, where,
                                 "volume '%s' is %s, which can refer to other files unseen", info->name,
                                 opaque[i]);
-    return strcmp(info->format, "qcow2") == 0 ? header_check_qcow2(conn, vol, info, where, err) : 0;
+    return strcmp(info->format, "qcow2") == 0 ? header_check_qcow2(vol, info, where, err) : 0;
 }

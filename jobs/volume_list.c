@@ -62,7 +62,7 @@ static bool listing_wants(const struct listing *listing, const char *name)
 {
     /* A name that is no text can be neither told nor asked for. */
     return xmlCheckUTF8((const xmlChar *)name) &&
-           strncmp(name, listing->prefix, strlen(listing->prefix)) == 0 && !volume_name_is_reserved(name);
+           strncmp(name, listing->prefix, strlen(listing->prefix)) == 0 && !stamp_is_record(name);
 }
 
 /* What libvirt says of a volume may be no XML: a guest has written the header of an overlay into its disk, of something

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "cleanup.h"
+#include "envelope.h"
 
 void stamp_done(struct stamp *stamp)
 {
@@ -21,12 +22,22 @@ bool stamp_is_of(const struct stamp *stamp, const char *job)
     return (stamp->state == STAMP_INTENDED || stamp->state == STAMP_DONE) && strcmp(stamp->job, job) == 0;
 }
 
+int64_t stamp_age_ms(const struct stamp *stamp)
+{
+    int64_t age_ms = envelope_now_ms() - stamp->time_ms;
+
+    if (stamp->time_ms <= 0)
+        return INT64_MAX;
+    return age_ms > 0 ? age_ms : 0;
+}
+
 char *stamp_to_text(const struct stamp *stamp, struct error *err)
 {
-    AUTO(json) json_t *json = json_pack(
-        "{s:s, s:s, s:s, s:b, s:I, s:I, s:O*}", "job", stamp->job, "type", stamp->type, "state",
-        stamp->state == STAMP_DONE ? "done" : "intended", "part", stamp->part, "time_ms",
-        (json_int_t)stamp->time_ms, "capacity", (json_int_t)stamp->capacity, "result", stamp->result);
+    int64_t time_ms = stamp->time_ms ? stamp->time_ms : envelope_now_ms();
+    AUTO(json) json_t *json =
+        json_pack("{s:s, s:s, s:s, s:b, s:I, s:I, s:O*}", "job", stamp->job, "type", stamp->type, "state",
+                  stamp->state == STAMP_DONE ? "done" : "intended", "part", stamp->part, "time_ms",
+                  (json_int_t)time_ms, "capacity", (json_int_t)stamp->capacity, "result", stamp->result);
     char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
 
     if (!text)

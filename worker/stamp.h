@@ -56,6 +56,9 @@ static inline void cleanup_stamp(struct stamp *stamp)
 /* Whether it is the stamp of this job (never where blank or none). */
 bool stamp_is_of(const struct stamp *stamp, const char *job);
 
+/* How old it is by our clock, in milliseconds: never negative, INT64_MAX where nothing tells. */
+int64_t stamp_age_ms(const struct stamp *stamp);
+
 /* Volumes. `pool` is active, `volume` the name of what is stamped. Any thread; each is a few short calls of libvirt. A
  * pool whose driver cannot write into its volumes (libvirt's test driver) has no stamps: read finds none, and the others
  * succeed without leaving anything; stamp_intend_volume tells. Pools whose volumes are no files have none either; there
@@ -67,8 +70,8 @@ bool stamp_is_record(const char *volume);
 /* Fills `ret_stamp` (stamp_done), with STAMP_NONE where there is none. -1 where nothing is known. */
 int stamp_read_volume(virStoragePoolPtr pool, const char *volume, struct stamp *ret_stamp, struct error *err);
 
-/* Makes the record, as intended. ERROR_BUSY where there is one already, be it whose it may. *ret_kept (may be NULL) is
- * false where the pool has none. */
+/* Makes the record, as intended, with the time of now where `stamp` has none. ERROR_BUSY where there is one already, be
+ * it whose it may. *ret_kept (may be NULL) is false where the pool has none. */
 int stamp_intend_volume(virStoragePoolPtr pool, const char *volume, const struct stamp *stamp, bool *ret_kept,
                         struct error *err);
 

@@ -9,11 +9,11 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include <libvirt/virterror.h>
 
 #include "cleanup.h"
+#include "envelope.h"
 #include "xml.h"
 
 /* Sparse: on the disk it is one block. A larger one is done, whatever its text says. */
@@ -86,14 +86,6 @@ static int stream_read(virStreamPtr stream, char *text, size_t size, size_t *ret
     return got == 0 ? virStreamFinish(stream) : virStreamAbort(stream);
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* Whose it is nobody knows; when it was made says whether somebody may be at it. */
 static void record_date_blank(virStorageVolPtr record, struct stamp *stamp)
 {
@@ -128,7 +120,7 @@ static int record_read_not(virStorageVolPtr record, struct stamp *ret_stamp, str
         *ret_stamp = (struct stamp){ .state = STAMP_NONE };
         return 0;
     case VIR_ERR_OPERATION_INVALID:
-        *ret_stamp = (struct stamp){ .state = STAMP_BLANK, .time_ms = now_ms() };
+        *ret_stamp = (struct stamp){ .state = STAMP_BLANK, .time_ms = envelope_now_ms() };
         return 0;
     default:
         return error_set_libvirt(err, "reading record '%s'", virStorageVolGetName(record));

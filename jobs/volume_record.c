@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * Copyright (C) the virtjob authors */
+
+/* The record of a volume that is made (stamp.h): whether the name may be taken, the record before the volume and after
+ * it, and what becomes of it with a volume that is undone or deleted. */
+
+#include "volume_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "kill_point.h"
+
+/* Another job's record that is older than this, and has no volume, is nobody's any more. One that its maker has not
+ * written into at once died with its maker. */
+#define YOUNG_MS       (10 * 60 * 1000)
+#define YOUNG_BLANK_MS (60 * 1000)
+
+/* How much more than what it was asked for libvirt may make. */
+#define ROUNDING 1024
+
+void volume_record_done(struct volume_record *record)
+{
+    stamp_done(&record->stamp);
+}
+
+static bool record_is_young(const struct stamp *stamp)
+{
+    return stamp_age_ms(stamp) < (stamp->state == STAMP_BLANK ? YOUNG_BLANK_MS : YOUNG_MS);
+}
+
+static int refuse_busy(const struct volume_build *build, struct error *err)
+{
+    char at[VOLUME_WHERE_SIZE + 8];
+
+    snprintf(at, sizeof(at), "%s/volume", build->where);
+    return error_set_at(err, ERROR_BUSY, at, "another job is just making volume '%s' in pool '%s'",
+                        build->spec.name, build->pool_name);
+}
+
+static int refuse_conflict(const struct volume_build *build, struct error *err)
+{
+    char at[VOLUME_WHERE_SIZE + 8];
+
+    snprintf(at, sizeof(at), "%s/volume", build->where);
+    return error_set_at(err, ERROR_CONFLICT, at, "there is a volume '%s' in pool '%s' already",
+                        build->spec.name, build->pool_name);
+}
+
+/* A part is undone with the rest of its job; what is a job of its own, and done, is never undone. */
+static bool record_is_over(const struct stamp *stamp)
+{
+    return stamp->state == STAMP_DONE && !stamp->part;
+}
+
+static bool record_is_part(const char *where)
+{
+    return strcmp(where, "/params/target") != 0;
+}
+
+static int record_judge(struct job *job, const struct volume_build *build, bool exists, struct error *err)
+{
+    const struct stamp *stamp = &build->record->stamp;
+
+    build->record->found = false;
+    if (stamp_is_of(stamp, job->id)) {
+        build->record->found = exists;
+        return 0;
+    }
+    if (stamp->state == STAMP_INTENDED && record_is_young(stamp))
+        return refuse_busy(build, err);
+    if (exists)
+        return refuse_conflict(build, err);
+    if (stamp->state == STAMP_BLANK && record_is_young(stamp) && !job->again)
+        return refuse_busy(build, err);
+    return 0;
+}
+
+/* Where nothing hints at a record, none is looked for: making it will tell. */
+static int record_look(struct job *job, const struct volume_build *build, bool closely, struct error *err)
+{
+    int exists = volume_build_exists(build, err);
+
+    if (exists < 0)
+        return -1;
+    stamp_done(&build->record->stamp);
+    if (build->pool_of_files && (exists || closely || job->again) &&
+        stamp_read_volume(build->pool, build->spec.name, &build->record->stamp, err) < 0)
+        return -1;
+    return record_judge(job, build, exists, err);
+}
+
+int volume_record_look(struct job *job, const struct volume_build *build, struct error *err)
+{
+    return record_look(job, build, false, err);
+}
+
+static int record_register_undo(struct job *job, const char *pool, const char *volume, struct error *err)
+{
+    return job_undo(job, "delete volume", volume_undo_create,
+                    json_pack("{s:s, s:s}", "pool", pool, "volume", volume), err);
+}
+
+int volume_record_undo(struct job *job, const struct volume_build *build, struct error *err)
+{
+    if (record_register_undo(job, build->pool_name, build->spec.name, err) < 0)
+        return -1;
+    build->record->undone = true;
+    return 0;
+}
+
+int volume_record_take_over(struct job *job, const struct volume_build *build, struct error *err)
+{
+    const struct stamp *stamp = &build->record->stamp;
+
+    if (!stamp_is_of(stamp, job->id))
+        return 0;
+    build->record->over = build->record->found && record_is_over(stamp);
+    return build->record->over ? 0 : volume_record_undo(job, build, err);
+}
+
+/* NULL for none. */
+static json_t *json_bytes(uint64_t bytes)
+{
+    return bytes ? json_integer((json_int_t)bytes) : NULL;
+}
+
+/* The record that is to be there, `result` a new reference. */
+static struct stamp record_wanted(struct job *job, const struct volume_build *build)
+{
+    struct stamp stamp = { .state = STAMP_INTENDED,
+                           .part = record_is_part(build->where),
+                           .capacity = build->spec.capacity };
+
+    snprintf(stamp.job, sizeof(stamp.job), "%s", job->id);
+    snprintf(stamp.type, sizeof(stamp.type), "%s", job->type->name);
+    stamp.result = json_pack("{s:s*, s:s*, s:s*, s:o*, s:o*}", "method", build->method, "why", build->why,
+                             "phase", build->phase, "total", json_bytes(build->phase ? build->total : 0),
+                             "source_capacity", json_bytes(build->source_capacity));
+    return stamp;
+}
+
+static bool record_is_right(const struct stamp *stamp, const struct stamp *wanted)
+{
+    return stamp->state == STAMP_INTENDED && stamp_is_of(stamp, wanted->job) &&
+           stamp->capacity == wanted->capacity && json_equal(stamp->result, wanted->result);
+}
+
+/* 1 made, 0 there is one that may be written over, -1. */
+static int record_make(struct job *job, const struct volume_build *build, const struct stamp *wanted,
+                       bool *ret_kept, struct error *err)
+{
+    struct error failure = ERROR_INIT;
+
+    if (build->record->stamp.state != STAMP_NONE)
+        return 0;
+    if (stamp_intend_volume(build->pool, build->spec.name, wanted, ret_kept, &failure) == 0)
+        return 1;
+    if (failure.code != ERROR_BUSY) {
+        *err = failure;
+        return -1;
+    }
+    if (record_look(job, build, true, err) < 0)
+        return -1;
+    if (build->record->found || build->record->stamp.state == STAMP_NONE)
+        return refuse_busy(build, err);
+    return 0;
+}
+
+static int record_put(struct job *job, const struct volume_build *build, struct stamp *wanted,
+                      struct error *err)
+{
+    bool kept = true;
+    int made = record_make(job, build, wanted, &kept, err);
+
+    if (made < 0)
+        return -1;
+    if (!made && !record_is_right(&build->record->stamp, wanted) &&
+        stamp_write_volume(build->pool, build->spec.name, wanted, err) < 0)
+        return -1;
+    if (!kept)
+        return 0;
+    stamp_done(&build->record->stamp);
+    build->record->stamp = *wanted;
+    *wanted = (struct stamp){ .state = STAMP_NONE };
+    return 0;
+}
+
+int volume_record_intend(struct job *job, const struct volume_build *build, struct error *err)
+{
+    AUTO(stamp) struct stamp wanted = record_wanted(job, build);
+
+    if (!build->pool_of_files)
+        return 0;
+    if (!wanted.result)
+        return error_set_memory(err);
+    return record_put(job, build, &wanted, err);
+}
+
+int volume_record_finish(struct job *job, const struct volume_build *build, struct error *err)
+{
+    struct stamp *stamp = &build->record->stamp;
+
+    if (!stamp_is_of(stamp, job->id) || stamp->state == STAMP_DONE)
+        return 0;
+    if (stamp_finish_volume(build->pool, build->spec.name, stamp, err) < 0)
+        return -1;
+    stamp->state = STAMP_DONE;
+    return 0;
+}
+
+/* Where the job is another worker's by now, so is the record. */
+void volume_record_abandon(struct job *job, const struct volume_build *build)
+{
+    struct error stop = ERROR_INIT;
+
+    if (build->record->undone || !stamp_is_of(&build->record->stamp, job->id))
+        return;
+    if (job_safe_point(job, &stop) < 0 && stop.code == ERROR_INTERRUPTED)
+        return;
+    stamp_clear_volume(build->pool, build->spec.name, job->id, NULL);
+    stamp_done(&build->record->stamp);
+}
+
+static bool capacity_fits(uint64_t capacity, uint64_t wanted)
+{
+    return capacity >= wanted && capacity - wanted < ROUNDING;
+}
+
+/* A copy that grows has the capacity of its source first; and what was begun only just now holds nothing. */
+int volume_record_fits(const struct stamp *stamp, virStorageVolPtr vol, struct error *err)
+{
+    json_int_t source = job_integer(stamp->result, "source_capacity", 0);
+    virStorageVolInfo info;
+
+    if (virStorageVolGetInfo(vol, &info) < 0)
+        return volume_error(err, "looking at volume '%s'", virStorageVolGetName(vol));
+    if (stamp->capacity == 0 || capacity_fits(info.capacity, stamp->capacity) ||
+        (source > 0 && capacity_fits(info.capacity, (uint64_t)source)))
+        return 1;
+    return volume_header_is_void(vol, err);
+}
+
+int volume_adopt(struct job *job, const json_t *ref, const char *where, struct stamp *ret_stamp,
+                 struct error *err)
+{
+    const char *pool_name = job_string(ref, "pool", ""), *name = job_string(ref, "volume", "");
+    AUTO(pool) virStoragePoolPtr pool = NULL;
+    struct error failure = ERROR_INIT;
+
+    *ret_stamp = (struct stamp){ .state = STAMP_NONE };
+    if (!job->again)
+        return 0;
+    if (volume_find_pool(job, pool_name, where, &pool, &failure) < 0) {
+        if (failure.code == ERROR_NOT_FOUND || failure.code == ERROR_CONFLICT)
+            return 0;
+        *err = failure;
+        return -1;
+    }
+    if (stamp_read_volume(pool, name, ret_stamp, err) < 0)
+        return -1;
+    if (!stamp_is_of(ret_stamp, job->id))
+        stamp_done(ret_stamp);
+    return ret_stamp->state == STAMP_NONE ? 0 : record_register_undo(job, pool_name, name, err);
+}
+
+int volume_record_check_free(virStoragePoolPtr pool, const char *volume, struct error *err)
+{
+    AUTO(stamp) struct stamp stamp = { .state = STAMP_NONE };
+
+    if (stamp_read_volume(pool, volume, &stamp, err) < 0)
+        return -1;
+    if (stamp.state == STAMP_INTENDED && record_is_young(&stamp))
+        return error_set(err, ERROR_BUSY, "a job is just making volume '%s'", volume);
+    return 0;
+}
+
+int volume_record_forget(virStoragePoolPtr pool, const char *volume, struct error *err)
+{
+    AUTO(stamp) struct stamp stamp = { .state = STAMP_NONE };
+
+    if (stamp_read_volume(pool, volume, &stamp, err) < 0)
+        return -1;
+    if (stamp.state == STAMP_DONE || (stamp.state == STAMP_INTENDED && !record_is_young(&stamp)))
+        return stamp_clear_volume(pool, volume, stamp.job, err);
+    return 0;
+}
+
+int volume_stamp_clear(struct job *job, const json_t *ref, struct error *err)
+{
+    AUTO(pool) virStoragePoolPtr pool = NULL;
+    struct error failure = ERROR_INIT;
+
+    if (volume_find_pool(job, job_string(ref, "pool", ""), "", &pool, &failure) == 0)
+        return stamp_clear_volume(pool, job_string(ref, "volume", ""), job->id, err);
+    if (failure.code == ERROR_NOT_FOUND)
+        return 0;
+    *err = failure;
+    return -1;
+}
+
+int volume_sweep(struct job *job, struct error *err)
+{
+    return volume_stamp_clear(job, json_object_get(job->params, "target"), err);
+}
