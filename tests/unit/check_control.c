@@ -121,6 +121,25 @@ START_TEST(an_order_says_no_more_than_it_must)
 }
 END_TEST
 
+START_TEST(the_example_of_the_schema_is_an_order)
+{
+    struct schemas_file file;
+    json_t *schema, *example;
+    size_t index;
+    char *text;
+
+    ck_assert_int_eq(schemas_find("cancel.json", &file), 0);
+    schema = json_loadb(file.text, file.length, 0, NULL);
+    json_array_foreach (json_object_get(schema, "examples"), index, example) {
+        text = json_dumps(example, 0);
+        deliver((int64_t)index, text);
+        free(text);
+    }
+    ck_assert(order_count > 0 && order_count == (int)index);
+    json_decref(schema);
+}
+END_TEST
+
 static const char *const no_orders[] = {
     "",
     "cancel",
@@ -247,6 +266,7 @@ int main(void)
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, an_order_is_told_whole);
     tcase_add_test(tcase, an_order_says_no_more_than_it_must);
+    tcase_add_test(tcase, the_example_of_the_schema_is_an_order);
     tcase_add_loop_test(tcase, what_is_no_order_is_passed_over, 0, sizeof(no_orders) / sizeof(no_orders[0]));
     tcase_add_test(tcase, a_body_is_bounded);
     tcase_add_test(tcase, its_own_marker_ends_the_catching_up_once);
