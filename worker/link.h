@@ -109,6 +109,9 @@ int link_count_messages(struct link *link, const char *queue, size_t *ret_count,
 int link_declare_private_queue(struct link *link, char *ret_name, struct error *err);
 int link_bind(struct link *link, const char *queue, const char *exchange, const char *routing_key,
               struct error *err);
+/* Deliveries are to be settled; `prefetch` of them may be open. Of a stream, the argument x-stream-offset says where to
+ * begin: text "first", "last" (chunk), "next", or an age as "90s", "15m", "1h", "2D"; or the number of a message. One that
+ * is wrong is an internal error of the broker. */
 int link_consume(struct link *link, const char *queue, uint16_t prefetch,
                  const struct link_argument *arguments, struct error *err);
 
