@@ -70,7 +70,7 @@ struct config {
     struct {
         int64_t max_bytes;  /* of the stream on the broker; 1G */
         int64_t max_age_s;  /* 86400 */
-        int64_t lookback_s; /* how far back it is read for a job that comes again; 3600 */
+        int64_t lookback_s; /* how far back it is read at least, for a job that comes again; 3600 */
     } journal;
     char *reply_to;       /* regular expression (PCRE2, anchored at both ends) that a reply_to must match */
     char *log_level;      /* "info" */

@@ -219,7 +219,7 @@ static const struct option_row table[] = {
       NUMBER(OPTION_BYTES, journal.max_bytes, 1024 * 1024, INT64_C(1) << 50) },
     { { "journal", "max_age", "1d", "How long an outcome is remembered there" },
       NUMBER(OPTION_SECONDS, journal.max_age_s, 60, 365 * 86400) },
-    { { "journal", "lookback", "1h", "How far back it is read for a job that comes a second time" },
+    { { "journal", "lookback", "1h", "How far back it is read at least, for a job that comes a second time" },
       NUMBER(OPTION_SECONDS, journal.lookback_s, 1, 365 * 86400) },
 
     { { "log", "level", "info", "error, warning, info or debug" }, TEXT(log_level, config_complaint_level) },
