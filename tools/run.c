@@ -1,26 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * Copyright (C) the virtjob authors */
 
-/* `virtjob run`: the same job, the same events, no broker. The job has a thread; this one shows what it tells. */
+/* `virtjob run`: the same jobs, the same events, no broker. */
 
-#include <pthread.h>
-#include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include <unistd.h>
 
-#include "catalog.h"
 #include "cleanup.h"
 #include "commands.h"
-#include "hypervisor.h"
-#include "job_run.h"
 #include "jobfile.h"
 #include "jobs.h"
-#include "loop.h"
+#include "local.h"
 #include "schemas.h"
-#include "xml.h"
 
-#define WORKER_NAME      "virtjob"
 #define QUEUE_CAPACITY   1024
 #define LIVE_INTERVAL_MS 200
 #define LINE_INTERVAL_MS 1000
@@ -40,48 +31,9 @@ struct running {
     struct envelope_rules *rules;
     struct view *view;
     struct loop loop;
-    struct request request; /* of the job that runs */
-    struct job_run *run;
-    const char *host; /* in events */
-    const char *uri;
-    atomic_uint_fast64_t serial;
+    struct local *local;
     int interrupts;
 };
-
-/* On the job's threads. Waits where the terminal is slow. */
-static void running_tell(struct running *running, enum item_kind kind, json_t *event)
-{
-    struct item *item = item_new(kind);
-
-    if (item)
-        item->event = event;
-    if (!item || queue_push(running->loop.queue, item) < 0) {
-        free(item);
-        json_decref(event);
-    }
-}
-
-static void running_report(void *opaque, const char *state, json_t *data)
-{
-    struct running *running = opaque;
-    uint64_t serial = atomic_fetch_add(&running->serial, 1) + 1;
-    json_t *event = envelope_job_event(&running->request, state, serial, running->host, data);
-
-    if (event)
-        running_tell(running, ITEM_EVENT, event);
-}
-
-static void *running_thread(void *opaque)
-{
-    struct running *running = opaque;
-    struct outcome outcome;
-
-    job_run_execute(running->run, &outcome);
-    json_t *event = envelope_outcome(&running->request, &outcome, running->host, WORKER_NAME);
-    outcome_done(&outcome); /* before the other thread has the event, which shares values with it */
-    running_tell(running, ITEM_ENDED, event);
-    return NULL;
-}
 
 /* The first one asks the job to stop and undo what it has done; the second leaves all as it is. */
 static void running_interrupt(struct running *running)
@@ -91,7 +43,7 @@ static void running_interrupt(struct running *running)
         _exit(EXIT_INTERRUPTED); /* the job's thread may hang in libvirt */
     }
     view_note(running->view, "stopping at the next safe point, then undoing; Ctrl-C again ends at once");
-    job_run_cancel(running->run, NULL);
+    local_cancel(running->local);
 }
 
 /* Until the job has ended. Output that is gone stops the job as an interrupt does. */
@@ -103,7 +55,7 @@ static void running_follow(struct running *running)
         struct item *item = NULL;
         enum loop_wake wake = loop_next(&running->loop, &item);
         if (wake == LOOP_BROKEN) {
-            job_run_cancel(running->run, NULL);
+            local_cancel(running->local);
             queue_close(running->loop.queue); /* nobody reads it any more */
             return;
         }
@@ -117,41 +69,24 @@ static void running_follow(struct running *running)
     view_draw(running->view);
 }
 
-static int running_execute(struct running *running, struct hypervisor *hypervisor, struct error *err)
+static int running_execute(struct running *running, const struct request *request, struct error *err)
 {
-    const struct job_run_settings settings = {
-        .request = &running->request,
-        .type = job_type_find(job_tables, running->request.type),
-        .hypervisor = hypervisor,
-        .progress_interval_ms = view_is_live(running->view) ? LIVE_INTERVAL_MS : LINE_INTERVAL_MS,
-        .report = running_report,
-        .opaque = running,
-    };
-    pthread_t thread;
-
-    if (!(running->run = job_run_new(&settings, err)))
+    if (view_expect(running->view, request->id, request->type, err) < 0 ||
+        local_begin(running->local, request, err) < 0)
         return -1;
-    if (pthread_create(&thread, NULL, running_thread, running) != 0)
-        return error_set_memory(err);
     running_follow(running);
-    pthread_join(thread, NULL);
+    local_end(running->local);
     return 0;
 }
 
-CLEANUP_DEFINE(hypervisor, struct hypervisor *, hypervisor_free)
-
-static int running_one(struct running *running, json_t *job, struct hypervisor *hypervisor, struct error *err)
+static int running_one(struct running *running, const json_t *job, struct error *err)
 {
-    int rc = jobfile_check(running->rules, job, &running->request, err);
+    struct request request = { 0 };
+    int rc = jobfile_check(running->rules, job, &request, err);
 
     if (rc == 0)
-        rc = view_expect(running->view, running->request.id, running->request.type, err);
-    if (rc == 0) {
-        running->host = running->request.host;
-        rc = running_execute(running, hypervisor, err);
-    }
-    job_run_free(STEAL(&running->run));
-    request_done(&running->request);
+        rc = running_execute(running, &request, err);
+    request_done(&request);
     return rc;
 }
 
@@ -159,15 +94,11 @@ static int running_one(struct running *running, json_t *job, struct hypervisor *
 static int running_all(struct running *running, json_t *jobs)
 {
     struct error err = ERROR_INIT;
-    const char *name = json_string_value(json_object_get(json_array_get(jobs, 0), "host"));
-    AUTO(hypervisor) struct hypervisor *hypervisor = hypervisor_new(name, running->uri, 0, &err);
     size_t i, count = json_array_size(jobs);
     json_t *job;
 
-    if (!hypervisor)
-        return cli_fail_error(running->cli, NULL, &err);
     json_array_foreach (jobs, i, job) {
-        if (running_one(running, job, hypervisor, &err) < 0)
+        if (running_one(running, job, &err) < 0)
             return cli_fail_error(running->cli, running->cli->operands[0], &err);
         if (view_is_broken(running->view))
             return EXIT_FAILED;
@@ -231,19 +162,21 @@ static int running_start(struct running *running, json_t *jobs)
         .only_expected = true,
         .results = json_array_size(jobs) == 1,
     };
-    const char *fallback = getenv("LIBVIRT_DEFAULT_URI");
+    struct local_settings local = {
+        .uri = local_uri(running->cli),
+        .host = json_string_value(json_object_get(json_array_get(jobs, 0), "host")),
+        .loop = &running->loop,
+    };
     struct error err = ERROR_INIT;
 
-    running->uri = options_text(&running->cli->options, "connect", fallback ? fallback : "qemu:///system");
-    xml_init();
     loop_block_signals();
     if (!(running->view = view_new(&settings, &err)) ||
-        loop_init(&running->loop, running->view, QUEUE_CAPACITY, 0, &err) < 0 ||
-        hypervisor_loop_start(&err) < 0)
+        loop_init(&running->loop, running->view, QUEUE_CAPACITY, 0, &err) < 0)
         return cli_fail_error(running->cli, NULL, &err);
-    int code = running_all(running, jobs);
-    hypervisor_loop_stop();
-    return code;
+    local.progress_interval_ms = view_is_live(running->view) ? LIVE_INTERVAL_MS : LINE_INTERVAL_MS;
+    if (!(running->local = local_new(&local, &err)))
+        return cli_fail_error(running->cli, NULL, &err);
+    return running_all(running, jobs);
 }
 
 static int run_run(struct cli *cli)
@@ -254,6 +187,7 @@ static int run_run(struct cli *cli)
 
     if (code == 0)
         code = running_start(&running, jobs);
+    local_free(running.local);
     loop_done(&running.loop);
     view_free(running.view);
     envelope_rules_free(running.rules);
