@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * Copyright (C) the virtjob authors */
 
-/* host.info: what a host is, has and carries. */
+/* The area of hosts. Here host.info: what a host is, has and carries; host.orphans is in host_orphans.c. */
 
-#include "host.h"
+#include "host_internal.h"
 
 #include <string.h>
 
@@ -192,5 +192,6 @@ static int host_info(struct job *job, json_t **ret_result, struct error *err)
 
 const struct job_type host_types[] = {
     { .name = "host.info", .lane = JOB_QUICK, .run = host_info },
+    { .name = "host.orphans", .lane = JOB_QUICK, .run = host_orphans },
     { 0 },
 };

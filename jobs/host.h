@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * Copyright (C) the virtjob authors */
 
-/* The job types of a host as a whole: host.info. */
+/* The job types of a host as a whole. */
 
 #ifndef VIRTJOB_HOST_H
 #define VIRTJOB_HOST_H

@@ -21,7 +21,7 @@ const struct exit_row exit_table[] = {
                       "ordered." },
     { EXIT_FAILED, "A job ended in another way, or its outcome did not come in the time\n"
                    "given; or no queue took it; or a dead message had to stay, or is not\n"
-                   "there." },
+                   "there; or something of unfinished jobs is left." },
     { EXIT_USAGE, "Wrong usage, or a job file that is not valid: nothing was sent." },
     { EXIT_NO_BROKER, "The broker could not be reached, refused, or did not confirm a message." },
     { EXIT_INTERRUPTED, "Interrupted (Ctrl-C) while waiting: what was sent stands." },

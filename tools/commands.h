@@ -12,6 +12,7 @@ extern const struct command command_submit;
 extern const struct command command_watch;
 extern const struct command command_cancel;
 extern const struct command command_dead;
+extern const struct command command_orphans;
 extern const struct command command_run;
 extern const struct command command_types;
 extern const struct command command_schema;

@@ -7,8 +7,8 @@
 #include "commands.h"
 
 static const struct command *const commands[] = {
-    &command_submit, &command_watch, &command_cancel, &command_dead,       &command_run, &command_types,
-    &command_schema, &command_new,   &command_help,   &command_completion, NULL,
+    &command_submit, &command_watch,  &command_cancel, &command_dead, &command_orphans,    &command_run,
+    &command_types,  &command_schema, &command_new,    &command_help, &command_completion, NULL,
 };
 
 int main(int argc, char **argv)

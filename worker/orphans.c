@@ -6,7 +6,6 @@
 #include "orphans_internal.h"
 
 #include <string.h>
-#include <time.h>
 
 #include <libvirt/virterror.h>
 #include <libxml/xmlstring.h>
@@ -14,7 +13,6 @@
 struct walk {
     virConnectPtr conn;
     const struct orphans_settings *settings;
-    int64_t now_ms;
     struct orphans found;
     struct uses *uses; /* read when the first find needs it */
 };
@@ -37,6 +35,11 @@ static inline void cleanup_orphan(struct orphan *orphan)
     orphan_done(orphan);
 }
 
+static int64_t orphan_age_s(const struct stamp *stamp)
+{
+    return stamp->time_ms > 0 ? stamp_age_ms(stamp) / 1000 : -1;
+}
+
 void orphans_done(struct orphans *orphans)
 {
     for (size_t i = 0; i < orphans->count; i++)
@@ -44,22 +47,6 @@ void orphans_done(struct orphans *orphans)
     free(orphans->items);
     json_decref(orphans->unseen);
     *orphans = (struct orphans){ 0 };
-}
-
-static int64_t realtime_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-/* The clock that wrote the stamp may have been ahead of ours. */
-static int64_t walk_age_s(const struct walk *walk, const struct stamp *stamp)
-{
-    if (stamp->time_ms <= 0)
-        return -1;
-    return walk->now_ms > stamp->time_ms ? (walk->now_ms - stamp->time_ms) / 1000 : 0;
 }
 
 /* Takes what is in `orphan`. */
@@ -126,7 +113,7 @@ static int guest_look(struct walk *walk, virDomainPtr dom, struct error *err)
     if (!(guest.name = strdup(virDomainGetName(dom))))
         return error_set_memory(err);
     guest.active = virDomainIsActive(dom) == 1;
-    guest.age_s = walk_age_s(walk, &guest.stamp);
+    guest.age_s = orphan_age_s(&guest.stamp);
     facts.at_work = guest_at_work(dom);
     orphan_judge(&guest, &facts);
     return walk_add(walk, &guest, err);
@@ -209,7 +196,7 @@ static int volume_look(struct walk *walk, virStoragePoolPtr pool, virStorageVolP
         return -1;
     if (volume.stamp.state == STAMP_NONE) /* gone meanwhile, or a pool that has no records */
         return 0;
-    volume.age_s = walk_age_s(walk, &volume.stamp);
+    volume.age_s = orphan_age_s(&volume.stamp);
     facts.empty = volume.stamp.state == STAMP_BLANK && orphans_volume_is_empty(record);
     if (volume_look_target(walk, pool, &volume, &facts, err) < 0)
         return -1;
@@ -272,7 +259,7 @@ static int walk_pools(struct walk *walk, struct error *err)
 int orphans_find(virConnectPtr conn, const struct orphans_settings *settings, struct orphans *ret_orphans,
                  struct error *err)
 {
-    AUTO(walk) struct walk walk = { .conn = conn, .settings = settings, .now_ms = realtime_ms() };
+    AUTO(walk) struct walk walk = { .conn = conn, .settings = settings };
 
     if (!(walk.found.unseen = json_array()))
         return error_set_memory(err);

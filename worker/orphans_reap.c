@@ -29,49 +29,55 @@ static int set_taken_up(const struct orphan *orphan, struct error *err)
 
 /* Guests. */
 
+/* What lies beside the definition came into being at a start. guest.define starts nothing: there it is from before. */
+static unsigned int guest_kept_flags(const struct orphan *orphan, xmlDocPtr doc)
+{
+    bool tpm = xml_find(doc, "/domain/devices/tpm/backend[@type='emulator']") != NULL;
+    bool nvram = xml_find(doc, "/domain/os/nvram") != NULL;
+
+    if (orphan->stamp.part)
+        return (nvram ? VIR_DOMAIN_UNDEFINE_NVRAM : 0) | (tpm ? VIR_DOMAIN_UNDEFINE_TPM : 0);
+    return (nvram ? VIR_DOMAIN_UNDEFINE_KEEP_NVRAM : 0) | (tpm ? VIR_DOMAIN_UNDEFINE_KEEP_TPM : 0);
+}
+
 /* Only flags for what there is: a driver without it refuses the flag. */
-static int guest_undefine_flags(virDomainPtr dom, unsigned int *ret_flags, struct error *err)
+static int guest_undefine(virDomainPtr dom, const struct orphan *orphan, struct error *err)
 {
     unsigned int flags = VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA;
     AUTO(string) char *text = virDomainGetXMLDesc(dom, VIR_DOMAIN_XML_INACTIVE);
     AUTO(xml_doc) xmlDocPtr doc = NULL;
 
     if (!text)
-        return error_set_libvirt(err, "reading the definition of guest '%s'", virDomainGetName(dom));
+        return error_set_libvirt(err, "reading the definition of guest '%s'", orphan->name);
     if (!(doc = xml_parse(text, "domain", NULL, err)))
         return -1;
     if (virDomainListAllCheckpoints(dom, NULL, 0) > 0)
         flags |= VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA;
-    if (xml_find(doc, "/domain/os/nvram"))
-        flags |= VIR_DOMAIN_UNDEFINE_NVRAM;
-    if (xml_find(doc, "/domain/devices/tpm/backend[@type='emulator']"))
-        flags |= VIR_DOMAIN_UNDEFINE_TPM;
-    *ret_flags = flags;
+    if (virDomainUndefineFlags(dom, flags | guest_kept_flags(orphan, doc)) < 0 &&
+        virGetLastErrorCode() != VIR_ERR_NO_DOMAIN)
+        return error_set_libvirt(err, "undefining guest '%s'", orphan->name);
     return 0;
 }
 
 /* It may turn itself off, or go, at any moment. */
-static int guest_turn_off(virDomainPtr dom, struct error *err)
+static int guest_turn_off(virDomainPtr dom, const struct orphan *orphan, struct error *err)
 {
     if (virDomainDestroy(dom) == 0 || virGetLastErrorCode() == VIR_ERR_OPERATION_INVALID ||
         virGetLastErrorCode() == VIR_ERR_NO_DOMAIN)
         return 0;
-    return error_set_libvirt(err, "turning off guest '%s'", virDomainGetName(dom));
+    return error_set_libvirt(err, "turning off guest '%s'", orphan->name);
 }
 
-/* A transient guest is gone once it is off. */
-static int guest_remove(virDomainPtr dom, struct error *err)
+/* The definition first: then a guest that is off is gone, and cannot be started any more. */
+static int guest_remove(virDomainPtr dom, const struct orphan *orphan, struct error *err)
 {
     int persistent = virDomainIsPersistent(dom);
-    unsigned int flags = 0;
 
     if (persistent < 0)
-        return error_set_libvirt(err, "looking at guest '%s'", virDomainGetName(dom));
-    if ((persistent && guest_undefine_flags(dom, &flags, err) < 0) || guest_turn_off(dom, err) < 0)
+        return error_set_libvirt(err, "looking at guest '%s'", orphan->name);
+    if (persistent && guest_undefine(dom, orphan, err) < 0)
         return -1;
-    if (persistent && virDomainUndefineFlags(dom, flags) < 0 && virGetLastErrorCode() != VIR_ERR_NO_DOMAIN)
-        return error_set_libvirt(err, "undefining guest '%s'", virDomainGetName(dom));
-    return 0;
+    return guest_turn_off(dom, orphan, err);
 }
 
 static int guest_find(virConnectPtr conn, const char *uuid, virDomainPtr *ret_dom, struct error *err)
@@ -97,7 +103,7 @@ static int guest_reap(virConnectPtr conn, const struct orphan *orphan, struct er
         return set_taken_up(orphan, err);
     if (orphan->verdict == ORPHAN_STALE)
         return stamp_finish_guest(dom, stamp.job, err);
-    return guest_remove(dom, err);
+    return guest_remove(dom, orphan, err);
 }
 
 /* Volumes. */

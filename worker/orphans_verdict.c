@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#define ROUNDING 1024 /* bytes */
+
 static void judge(struct orphan *orphan, enum orphan_verdict verdict, const char *why)
 {
     orphan->verdict = verdict;
@@ -24,11 +26,28 @@ static void judge_blank(struct orphan *orphan, const struct orphan_facts *facts)
         judge(orphan, ORPHAN_STALE, "the record was never written");
 }
 
-/* It may be deleted, unless it has become somebody else's. A capacity of 0 in the record is none told. */
+/* libvirt may make a little more than it was asked for. */
+static bool capacity_fits(uint64_t capacity, uint64_t wanted)
+{
+    return capacity >= wanted && capacity - wanted < ROUNDING;
+}
+
+/* A copy that is to grow has the capacity of its source at first; what was begun only just has none. A capacity of 0 in
+ * the record is none told. */
+static bool volume_is_as_recorded(const struct orphan *volume)
+{
+    const struct stamp *stamp = &volume->stamp;
+    uint64_t source = (uint64_t)json_integer_value(json_object_get(stamp->result, "source_capacity"));
+
+    return stamp->capacity == 0 || volume->capacity == 0 ||
+           capacity_fits(volume->capacity, stamp->capacity) ||
+           (source > 0 && capacity_fits(volume->capacity, source));
+}
+
+/* It may be deleted, unless it has become somebody else's. */
 static void judge_unfinished(struct orphan *orphan, const struct orphan_facts *facts, const char *why)
 {
-    if (orphan->kind == ORPHAN_VOLUME && orphan->stamp.capacity > 0 &&
-        orphan->stamp.capacity != orphan->capacity)
+    if (orphan->kind == ORPHAN_VOLUME && !volume_is_as_recorded(orphan))
         judge(orphan, ORPHAN_UNCLEAR, "the volume has another capacity than its record says");
     else if (facts->use == USE_OTHERS)
         judge(orphan, ORPHAN_UNCLEAR, "never finished, but a guest has it as a disk");
