@@ -154,6 +154,7 @@ static struct link *journal_link(struct journal *journal, struct error *err)
         .name = "journal",
         .max_body = OUTCOME_BYTES_MOST,
         .max_pending = 16,
+        .passing = true,
     };
     struct link *link = link_new(&settings, &events, journal, err);
 

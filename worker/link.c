@@ -135,7 +135,8 @@ int link_start(struct link *link, struct error *err)
     pthread_attr_t attributes;
     int rc;
 
-    metrics_set(METRIC_LINK_UP, 0, link->name, NULL);
+    if (!link->settings.passing)
+        metrics_set(METRIC_LINK_UP, 0, link->name, NULL);
     pthread_attr_init(&attributes);
     rc = pthread_attr_setstacksize(&attributes, LINK_STACK_SIZE);
     if (rc == 0)

@@ -38,6 +38,7 @@ struct link_settings {
     size_t max_body;    /* larger bodies arrive as oversized deliveries */
     size_t max_pending; /* messages waiting or unconfirmed; droppable ones get half of it */
     bool once;          /* give up where no connect succeeds (the command line); see link_wait_up */
+    bool passing;       /* comes and goes as it is needed: no virtjob_link_up says that it is down */
 };
 
 /* Checks the brokers of broker->uri, all of one cluster: all with TLS or none, and the same virtual host; a host without

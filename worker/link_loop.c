@@ -39,7 +39,8 @@ static void link_enter(struct link *link, enum link_state state, const struct er
         link->failure = *failure;
     pthread_cond_broadcast(&link->changed);
     pthread_mutex_unlock(&link->lock);
-    metrics_set(METRIC_LINK_UP, state == LINK_UP, link->name, NULL);
+    if (!link->settings.passing)
+        metrics_set(METRIC_LINK_UP, state == LINK_UP, link->name, NULL);
 }
 
 /* Takes out all in one go; the arrays of commands take turns. */
