@@ -116,6 +116,7 @@ const struct verb dead_verbs[] = {
     { .name = "list", .limit = 100, .on_letter = list_on_letter },
     { .name = "show", .limit = SIZE_MAX, .takes_ids = true, .needs_body = true, .on_letter = show_on_letter },
     { .name = "requeue",
+      .limit = SIZE_MAX,
       .takes_ids = true,
       .takes_all = true,
       .needs_body = true,
