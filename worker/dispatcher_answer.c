@@ -7,6 +7,7 @@
 
 #include "dispatcher_internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -115,11 +116,13 @@ static void task_publish_outcome(struct task *task, const struct publisher_way *
 {
     const struct dispatcher_settings *settings = &task->dispatcher->settings;
     const struct outcome *outcome = &task->answer.outcome;
+    char reason[sizeof(outcome->error.message) + 32]; /* with the code first: so it is seen to be answered */
 
+    snprintf(reason, sizeof(reason), "%s: %s", error_name(outcome->error.code), outcome->error.message);
     if (!task->answer.event)
         task->answer.event = envelope_outcome(&task->request, outcome, task_host(task), settings->worker);
     publisher_outcome(settings->publisher, way, &task->request, task->answer.event, outcome->state,
-                      task->answer.buried ? outcome->error.message : NULL, task_answered, task);
+                      task->answer.buried ? reason : NULL, task_answered, task);
 }
 
 static void task_publish(struct task *task)
