@@ -7,6 +7,7 @@
 #include "journal_internal.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,20 +33,20 @@ struct journal {
     struct journal_settings settings;
     pthread_t thread;
     bool started;
+    atomic_size_t seen; /* messages, in this reading */
 
     /* Guards what follows, up to the next paragraph. Taken last. */
     pthread_mutex_t lock;
     pthread_cond_t changed;
     struct journal_question *waiting;
     bool stopping;
-    bool complete; /* the round: what was found may be told */
+    bool complete;            /* the round: what was found may be told */
+    char marker[MARKER_SIZE]; /* written by the link's thread alone, which may so read it without the lock */
 
     /* Of the link's thread while there is a link, else of the journal's. */
     struct journal_round round;
-    char marker[MARKER_SIZE];
-    size_t seen; /* messages, in this reading */
-    bool
-        ended; /* the marker has come: what was found stays as it is, also where the link connects once more */
+    /* The marker has come: what was found stays as it is, also where the link connects once more. */
+    bool ended;
 };
 
 struct journal *journal_new(const struct journal_settings *settings, struct error *err)
@@ -109,10 +110,10 @@ static int journal_open(struct link *link, void *opaque, struct error *err)
         return error_set(err, ERROR_CANCELLED, "the journal has been read");
     pthread_mutex_lock(&journal->lock);
     journal_round_join(&journal->round, &journal->waiting);
+    topology_marker_id(topology->config->worker.name, journal->marker);
     pthread_mutex_unlock(&journal->lock);
     journal_round_restart(&journal->round);
     journal->seen = 0;
-    topology_marker_id(topology->config->worker.name, journal->marker);
     journal_round_offset(&journal->round, topology->config, (uint64_t)time(NULL), offset);
     if (topology_declare_journal(topology, link, err) < 0 ||
         link_consume(link, topology->journal, PREFETCH, from, err) < 0)
@@ -153,7 +154,7 @@ static struct link *journal_link(struct journal *journal, struct error *err)
         .broker = &journal->settings.topology->config->broker,
         .name = "journal",
         .max_body = OUTCOME_BYTES_MOST,
-        .max_pending = 16,
+        .max_pending = 1024,
         .passing = true,
     };
     struct link *link = link_new(&settings, &events, journal, err);
@@ -181,9 +182,41 @@ static void journal_report(const struct journal *journal, int64_t begun_ms)
     char jobs[32], seen[32], took[32];
 
     snprintf(jobs, sizeof(jobs), "%u", HASH_COUNT(journal->round.questions));
-    snprintf(seen, sizeof(seen), "%zu", journal->seen);
+    snprintf(seen, sizeof(seen), "%zu", (size_t)journal->seen);
     snprintf(took, sizeof(took), "%lld", (long long)(monotonic_now_ms() - begun_ms));
     log_info("journal", "looked up jobs that came again", "jobs", jobs, "messages", seen, "ms", took, NULL);
+}
+
+static void journal_mark_again(struct journal *journal, struct link *link)
+{
+    char marker[MARKER_SIZE];
+    struct error err = ERROR_INIT;
+
+    pthread_mutex_lock(&journal->lock);
+    memcpy(marker, journal->marker, sizeof(marker));
+    pthread_mutex_unlock(&journal->lock);
+    if (topology_mark(link, journal->settings.topology->journal, marker, &err) < 0)
+        log_warning("journal", "cannot be marked again", "error", err.message, NULL);
+}
+
+/* Until the marker has come, the journal is stopped, or nothing gets on. */
+static void journal_attend(struct journal *journal, struct link *link)
+{
+    size_t seen = 0;
+
+    for (int watches = 0; !journal_wait(journal);) {
+        link_watch(link);
+        watches = link_is_up(link) ? watches + 1 : 0;
+        if (watches < PATIENCE_WATCHES)
+            continue;
+        if (journal->seen == seen) {
+            log_warning("journal", "the reading does not get on: beginning again", NULL);
+            return;
+        }
+        seen = journal->seen;
+        journal_mark_again(journal, link);
+        watches = 0;
+    }
 }
 
 /* -1: there is no link to be had. */
@@ -195,8 +228,7 @@ static int journal_read(struct journal *journal, struct error *err)
     journal->ended = journal->complete = false;
     if (!(link = journal_link(journal, err)))
         return -1;
-    while (!journal_wait(journal))
-        link_watch(link);
+    journal_attend(journal, link);
     link_stop(link, 0);
     link_free(link);
     if (!journal->complete)
@@ -211,7 +243,7 @@ static bool journal_wait_for_questions(struct journal *journal)
 {
     SCOPE_LOCK(&journal->lock);
 
-    while (!journal->waiting && !journal->stopping)
+    while (!journal->waiting && !journal->round.questions && !journal->stopping)
         pthread_cond_wait(&journal->changed, &journal->lock);
     return !journal->stopping;
 }

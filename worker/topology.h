@@ -43,7 +43,7 @@ int topology_declare_control(const struct topology *topology, struct link *link,
 int topology_declare_retry(const struct topology *topology, struct link *link, struct error *err);
 
 /* Whoever reads a stream knows by a marker of its own that all has come that was there before: a message without a body,
- * "marker/<worker>/<random>". The id, into `ret_id` (256 bytes); and for `open`: publishes it. */
+ * "marker/<worker>/<random>". The id, into `ret_id` (256 bytes); and its publishing, as by link_publish. */
 #define TOPOLOGY_MARKER "marker/"
 void topology_marker_id(const char *worker, char *ret_id);
 int topology_mark(struct link *link, const char *stream, const char *marker_id, struct error *err);

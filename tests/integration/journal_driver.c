@@ -17,6 +17,7 @@
 #include "config.h"
 #include "journal.h"
 #include "log.h"
+#include "metrics.h"
 
 static struct config config = {
     .broker = { .heartbeat_s = 10, .connect_timeout_s = 5, .send_timeout_s = 30, .blocked_timeout_s = 300 },
@@ -93,7 +94,7 @@ int main(int argc, char **argv)
     struct error err = ERROR_INIT;
     struct topology *topology;
     struct journal *journal;
-    char *line = NULL;
+    char *line = NULL, *metrics;
     size_t size = 0;
 
     log_init(LOG_LEVEL_DEBUG, false);
@@ -106,9 +107,12 @@ int main(int argc, char **argv)
     while (getline(&line, &size, stdin) > 0 && strncmp(line, "stop", 4) != 0)
         order_ask(journal, line);
     journal_stop(journal);
-    say(json_pack("{ss sb}", "event", "stopped", "asks", journal_ask(journal, "late", 0) == 0));
+    metrics = metrics_render();
+    say(json_pack("{ss sb ss}", "event", "stopped", "asks", journal_ask(journal, "late", 0) == 0, "metrics",
+                  metrics));
     journal_free(journal);
     topology_free(topology);
+    free(metrics);
     free(line);
     return 0;
 }
