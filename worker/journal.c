@@ -24,10 +24,14 @@
 /* What no broker takes in its default settings. */
 #define OUTCOME_BYTES_MOST ((size_t)128 << 20)
 
-/* Now and then the link is looked after; and no link at all is for want of memory. */
-#define WATCH_MS    1000
+/* So often the link is looked after; and no link at all is for want of memory. */
+#define WATCH_MS 1000
 
-#define MARKER_SIZE 256
+/* Past that, over a connection that stands, a reading that does not get on begins again, and one that does gets another
+ * marker: in a cluster that is losing nodes, either may be lost with nobody told. */
+#define PATIENCE_WATCHES 30
+
+#define MARKER_SIZE      256
 
 struct journal {
     struct journal_settings settings;
