@@ -177,8 +177,11 @@ static int link_turn(struct link *link, struct error *err)
             return -1;
         link_hear(link);
     }
-    if (due && link_beat(link, err) < 0)
-        return -1;
+    if (due) {
+        link->next_tick_ms = link_now_ms() + link->tick_ms;
+        if (link_beat(link, err) < 0)
+            return -1;
+    }
     if (link_publish_check(link, err) < 0)
         return -1;
     return link_write(link, err);
