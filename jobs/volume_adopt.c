@@ -143,6 +143,7 @@ int volume_build_adopt(struct job *job, const struct volume_build *build, virSto
         adopted = adopt_intended(job, build, vol, err);
     if (adopted == 1)
         *ret_vol = STEAL(&vol);
+    build->record->found = adopted == 1;
     build->record->over &= adopted == 1;
     return adopted;
 }

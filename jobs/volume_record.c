@@ -16,6 +16,9 @@
 #define YOUNG_MS       (10 * 60 * 1000)
 #define YOUNG_BLANK_MS (60 * 1000)
 
+/* How long a record may take from its making to its first word. */
+#define BLANK_WAIT_MS 1000
+
 /* How much more than what it was asked for libvirt may make. */
 #define ROUNDING 1024
 
@@ -58,15 +61,14 @@ static bool record_is_part(const char *where)
     return strcmp(where, "/params/target") != 0;
 }
 
+/* What is left of the record where this returns 0 is the job's own, or nobody's. */
 static int record_judge(struct job *job, const struct volume_build *build, bool exists, struct error *err)
 {
     const struct stamp *stamp = &build->record->stamp;
 
-    build->record->found = false;
-    if (stamp_is_of(stamp, job->id)) {
-        build->record->found = exists;
+    build->record->found = exists && stamp_is_of(stamp, job->id);
+    if (stamp_is_of(stamp, job->id))
         return 0;
-    }
     if (stamp->state == STAMP_INTENDED && record_is_young(stamp))
         return refuse_busy(build, err);
     if (exists)
@@ -76,23 +78,24 @@ static int record_judge(struct job *job, const struct volume_build *build, bool 
     return 0;
 }
 
-/* Where nothing hints at a record, none is looked for: making it will tell. */
-static int record_look(struct job *job, const struct volume_build *build, bool closely, struct error *err)
+/* The record before the volume: whoever has made the one by then has made the other. */
+static int record_look_closely(struct job *job, const struct volume_build *build, struct error *err)
 {
-    int exists = volume_build_exists(build, err);
-
-    if (exists < 0)
-        return -1;
     stamp_done(&build->record->stamp);
-    if (build->pool_of_files && (exists || closely || job->again) &&
+    if (build->pool_of_files &&
         stamp_read_volume(build->pool, build->spec.name, &build->record->stamp, err) < 0)
         return -1;
-    return record_judge(job, build, exists, err);
+    int exists = volume_build_exists(build, err);
+    return exists < 0 ? -1 : record_judge(job, build, exists, err);
 }
 
 int volume_record_look(struct job *job, const struct volume_build *build, struct error *err)
 {
-    return record_look(job, build, false, err);
+    int exists = job->again ? 1 : volume_build_exists(build, err);
+
+    if (exists <= 0)
+        return exists; /* making the record will tell */
+    return record_look_closely(job, build, err);
 }
 
 static int record_register_undo(struct job *job, const char *pool, const char *volume, struct error *err)
@@ -146,25 +149,49 @@ static bool record_is_right(const struct stamp *stamp, const struct stamp *wante
            stamp->capacity == wanted->capacity && json_equal(stamp->result, wanted->result);
 }
 
-/* 1 made, 0 there is one that may be written over, -1. */
+/* Nobody can read whose it is; but its maker, if it lives, is just about to write into it. */
+static int record_await(struct job *job, const struct volume_build *build, struct error *err)
+{
+    if (job_wait(job, BLANK_WAIT_MS, err) < 0 || record_look_closely(job, build, err) < 0)
+        return -1;
+    return build->record->stamp.state == STAMP_BLANK ? 0 : refuse_busy(build, err);
+}
+
+/* Nobody's. Two that find it must not both write over it, so it goes and each makes its own: one of them can. */
+static int record_clear_left(struct job *job, const struct volume_build *build, struct error *err)
+{
+    const struct stamp *stamp = &build->record->stamp;
+
+    if (stamp->state == STAMP_NONE)
+        return 0;
+    if (stamp->state == STAMP_BLANK && record_is_young(stamp) && record_await(job, build, err) < 0)
+        return -1;
+    return stamp_clear_volume(build->pool, build->spec.name, stamp->state == STAMP_BLANK ? NULL : stamp->job,
+                              err);
+}
+
+/* 1 where there is a new one, 0 where the job's own is still there, -1. */
 static int record_make(struct job *job, const struct volume_build *build, const struct stamp *wanted,
                        bool *ret_kept, struct error *err)
 {
     struct error failure = ERROR_INIT;
 
-    if (build->record->stamp.state != STAMP_NONE)
-        return 0;
-    if (stamp_intend_volume(build->pool, build->spec.name, wanted, ret_kept, &failure) == 0)
-        return 1;
-    if (failure.code != ERROR_BUSY) {
-        *err = failure;
-        return -1;
+    for (int looks = 0; looks < 2; looks++) {
+        if (stamp_is_of(&build->record->stamp, job->id))
+            return build->record->found ? refuse_busy(build, err) : 0;
+        if (record_clear_left(job, build, err) < 0)
+            return -1;
+        if (stamp_intend_volume(build->pool, build->spec.name, wanted, ret_kept, &failure) == 0)
+            return 1;
+        if (failure.code != ERROR_BUSY)
+            break;
+        if (record_look_closely(job, build, err) < 0)
+            return -1;
     }
-    if (record_look(job, build, true, err) < 0)
-        return -1;
-    if (build->record->found || build->record->stamp.state == STAMP_NONE)
+    if (failure.code == ERROR_BUSY)
         return refuse_busy(build, err);
-    return 0;
+    *err = failure;
+    return -1;
 }
 
 static int record_put(struct job *job, const struct volume_build *build, struct stamp *wanted,
@@ -178,9 +205,9 @@ static int record_put(struct job *job, const struct volume_build *build, struct 
     if (!made && !record_is_right(&build->record->stamp, wanted) &&
         stamp_write_volume(build->pool, build->spec.name, wanted, err) < 0)
         return -1;
+    stamp_done(&build->record->stamp);
     if (!kept)
         return 0;
-    stamp_done(&build->record->stamp);
     build->record->stamp = *wanted;
     *wanted = (struct stamp){ .state = STAMP_NONE };
     return 0;
@@ -203,7 +230,7 @@ int volume_record_finish(struct job *job, const struct volume_build *build, stru
 
     if (!stamp_is_of(stamp, job->id) || stamp->state == STAMP_DONE)
         return 0;
-    if (stamp_finish_volume(build->pool, build->spec.name, stamp, err) < 0)
+    if (stamp_finish_volume(build->pool, build->spec.name, err) < 0)
         return -1;
     stamp->state = STAMP_DONE;
     return 0;

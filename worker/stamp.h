@@ -80,9 +80,8 @@ int stamp_intend_volume(virStoragePoolPtr pool, const char *volume, const struct
 int stamp_write_volume(virStoragePoolPtr pool, const char *volume, const struct stamp *stamp,
                        struct error *err);
 
-/* Makes the record done; `stamp` is what was written last. One that has gone is success: nobody needs it. */
-int stamp_finish_volume(virStoragePoolPtr pool, const char *volume, const struct stamp *stamp,
-                        struct error *err);
+/* Makes the record done. One that has gone is success: nobody needs it. */
+int stamp_finish_volume(virStoragePoolPtr pool, const char *volume, struct error *err);
 
 /* Deletes the record where it is this job's (NULL: whosever). One that is not there, or another's, is success. */
 int stamp_clear_volume(virStoragePoolPtr pool, const char *volume, const char *job, struct error *err);

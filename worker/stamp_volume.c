@@ -7,6 +7,7 @@
 
 #include "stamp_internal.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -14,6 +15,7 @@
 
 #include "cleanup.h"
 #include "envelope.h"
+#include "kill_point.h"
 #include "xml.h"
 
 /* Sparse: on the disk it is one block. A larger one is done, whatever its text says. */
@@ -21,6 +23,10 @@
 #define DONE_BYTES   (2 * RECORD_BYTES)
 
 #define NOT_KEPT     1
+
+/* Who reads a record has it in use for a moment, in which libvirt refuses to change it. */
+#define INSISTENCE     100
+#define INSIST_WAIT_MS 10
 
 CLEANUP_DEFINE(stream, virStreamPtr, virStreamFree)
 
@@ -70,7 +76,7 @@ static char *record_xml(const char *volume, struct error *err)
 
 /* Reading. */
 
-/* As far as it is text; the rest is zeros, or the end of a longer text that was here before. */
+/* As far as it is text: the rest is zeros, or the end of a longer text that was here before. */
 static int stream_read(virStreamPtr stream, char *text, size_t size, size_t *ret_length)
 {
     size_t length = 0;
@@ -96,6 +102,22 @@ static void record_date_blank(virStorageVolPtr record, struct stamp *stamp)
     stamp->time_ms = mtime ? (int64_t)(strtod(mtime, NULL) * 1000) : 0;
 }
 
+/* What cannot be read since it has gone, is just being made, or cannot be read at all by this driver. */
+static int record_read_not(virStorageVolPtr record, struct stamp *stamp, struct error *err)
+{
+    switch (virGetLastErrorCode()) {
+    case VIR_ERR_NO_STORAGE_VOL:
+    case VIR_ERR_NO_SUPPORT:
+        stamp_done(stamp);
+        return 0;
+    case VIR_ERR_OPERATION_INVALID:
+        *stamp = (struct stamp){ .state = STAMP_BLANK, .time_ms = envelope_now_ms() };
+        return 0;
+    default:
+        return error_set_libvirt(err, "reading record '%s'", virStorageVolGetName(record));
+    }
+}
+
 static int record_read_state(virStorageVolPtr record, struct stamp *stamp, struct error *err)
 {
     virStorageVolInfo info;
@@ -105,26 +127,10 @@ static int record_read_state(virStorageVolPtr record, struct stamp *stamp, struc
     if (stamp->state != STAMP_INTENDED)
         return 0;
     if (virStorageVolGetInfo(record, &info) < 0)
-        return error_set_libvirt(err, "looking at record '%s'", virStorageVolGetName(record));
+        return record_read_not(record, stamp, err);
     if (info.capacity > RECORD_BYTES)
         stamp->state = STAMP_DONE;
     return 0;
-}
-
-/* What cannot be read since it has gone, is just being made, or cannot be read at all by this driver. */
-static int record_read_not(virStorageVolPtr record, struct stamp *ret_stamp, struct error *err)
-{
-    switch (virGetLastErrorCode()) {
-    case VIR_ERR_NO_STORAGE_VOL:
-    case VIR_ERR_NO_SUPPORT:
-        *ret_stamp = (struct stamp){ .state = STAMP_NONE };
-        return 0;
-    case VIR_ERR_OPERATION_INVALID:
-        *ret_stamp = (struct stamp){ .state = STAMP_BLANK, .time_ms = envelope_now_ms() };
-        return 0;
-    default:
-        return error_set_libvirt(err, "reading record '%s'", virStorageVolGetName(record));
-    }
 }
 
 static int record_read(virStorageVolPtr record, struct stamp *ret_stamp, struct error *err)
@@ -157,6 +163,35 @@ int stamp_read_volume(virStoragePoolPtr pool, const char *volume, struct stamp *
 
 /* Writing. */
 
+/* Whether a call that has just failed should be tried again. Libvirt has no event for it. */
+static bool record_insist(int *tries)
+{
+    if (virGetLastErrorCode() != VIR_ERR_OPERATION_INVALID || (*tries)++ == INSISTENCE)
+        return false;
+    poll(NULL, 0, INSIST_WAIT_MS);
+    return true;
+}
+
+static int record_resize(virStorageVolPtr record, uint64_t capacity, unsigned flags)
+{
+    int tries = 0, rc;
+
+    do
+        rc = virStorageVolResize(record, capacity, flags);
+    while (rc < 0 && record_insist(&tries));
+    return rc;
+}
+
+static int record_delete(virStorageVolPtr record)
+{
+    int tries = 0, rc;
+
+    do
+        rc = virStorageVolDelete(record, 0);
+    while (rc < 0 && record_insist(&tries));
+    return rc;
+}
+
 static int stream_write(virStreamPtr stream, const char *text, size_t length)
 {
     while (length > 0) {
@@ -170,22 +205,41 @@ static int stream_write(virStreamPtr stream, const char *text, size_t length)
     return virStreamFinish(stream);
 }
 
+/* Somebody has taken it for an old one and made another, or it was cleared: to be tried again. */
+static int record_fail(virStorageVolPtr record, struct error *err)
+{
+    if (virGetLastErrorCode() == VIR_ERR_NO_STORAGE_VOL)
+        return error_set(err, ERROR_BUSY, "record '%s' has just gone", virStorageVolGetName(record));
+    return error_set_libvirt(err, "writing record '%s'", virStorageVolGetName(record));
+}
+
+/* Its error is libvirt's last one, so nothing is freed here but what was in vain. */
+static int record_open(virStorageVolPtr record, size_t length, virStreamPtr *ret_stream)
+{
+    int tries = 0, rc;
+
+    do {
+        cleanup_stream(ret_stream);
+        *ret_stream = virStreamNew(virStorageVolGetConnect(record), 0);
+        rc = *ret_stream ? virStorageVolUpload(record, *ret_stream, 0, length, 0) : -1;
+    } while (rc < 0 && record_insist(&tries));
+    return rc;
+}
+
 /* With the zero at its end, behind which a longer text may go on. NOT_KEPT: the driver cannot write. */
 static int record_upload(virStorageVolPtr record, const struct stamp *stamp, struct error *err)
 {
-    AUTO(stream) virStreamPtr stream = virStreamNew(virStorageVolGetConnect(record), 0);
     AUTO(string) char *text = stamp_to_text(stamp, err);
+    AUTO(stream) virStreamPtr stream = NULL;
+    size_t size = text ? strlen(text) + 1 : 0;
 
     if (!text)
         return -1;
-    if (strlen(text) >= RECORD_BYTES)
-        return error_set(err, ERROR_INTERNAL, "the record of a volume has %zu bytes", strlen(text));
-    if (stream && virStorageVolUpload(record, stream, 0, strlen(text) + 1, 0) == 0 &&
-        stream_write(stream, text, strlen(text) + 1) == 0)
+    if (size > RECORD_BYTES)
+        return error_set(err, ERROR_INTERNAL, "the record of a volume has %zu bytes", size);
+    if (record_open(record, size, &stream) == 0 && stream_write(stream, text, size) == 0)
         return 0;
-    if (virGetLastErrorCode() == VIR_ERR_NO_SUPPORT)
-        return NOT_KEPT;
-    return error_set_libvirt(err, "writing record '%s'", virStorageVolGetName(record));
+    return virGetLastErrorCode() == VIR_ERR_NO_SUPPORT ? NOT_KEPT : record_fail(record, err);
 }
 
 /* A file of that name may be there without libvirt's knowing, made by another host on a shared file system. */
@@ -222,15 +276,21 @@ int stamp_intend_volume(virStoragePoolPtr pool, const char *volume, const struct
                         struct error *err)
 {
     AUTO(volume) virStorageVolPtr record = NULL;
+    struct error failure = ERROR_INIT;
 
     if (record_create(pool, volume, &record, err) < 0)
         return -1;
-    int rc = record_upload(record, stamp, err);
-    if (rc != 0)
-        virStorageVolDelete(record, 0);
+    kill_point("after-record");
+    int rc = record_upload(record, stamp, &failure);
+    if (rc != 0 && failure.code != ERROR_BUSY)
+        record_delete(record);
+    if (rc < 0) {
+        *err = failure;
+        return -1;
+    }
     if (ret_kept)
-        *ret_kept = rc == 0;
-    return rc == NOT_KEPT ? 0 : rc;
+        *ret_kept = rc != NOT_KEPT;
+    return 0;
 }
 
 /* A record that has grown would be done. */
@@ -240,9 +300,9 @@ static int record_shrink(virStorageVolPtr record, struct error *err)
 
     if (virStorageVolGetInfo(record, &info) == 0 &&
         (info.capacity <= RECORD_BYTES ||
-         virStorageVolResize(record, RECORD_BYTES, VIR_STORAGE_VOL_RESIZE_SHRINK) == 0))
+         record_resize(record, RECORD_BYTES, VIR_STORAGE_VOL_RESIZE_SHRINK) == 0))
         return 0;
-    return error_set_libvirt(err, "writing record '%s'", virStorageVolGetName(record));
+    return record_fail(record, err);
 }
 
 int stamp_write_volume(virStoragePoolPtr pool, const char *volume, const struct stamp *stamp,
@@ -259,18 +319,16 @@ int stamp_write_volume(virStoragePoolPtr pool, const char *volume, const struct 
     return record_upload(record, stamp, err) < 0 ? -1 : 0;
 }
 
-int stamp_finish_volume(virStoragePoolPtr pool, const char *volume, const struct stamp *stamp,
-                        struct error *err)
+int stamp_finish_volume(virStoragePoolPtr pool, const char *volume, struct error *err)
 {
     AUTO(volume) virStorageVolPtr record = NULL;
-    struct stamp finished = *stamp;
 
     if (record_find(pool, volume, &record, err) < 0)
         return -1;
-    if (!record || virStorageVolResize(record, DONE_BYTES, 0) == 0)
+    if (!record || record_resize(record, DONE_BYTES, 0) == 0 ||
+        virGetLastErrorCode() == VIR_ERR_NO_STORAGE_VOL)
         return 0;
-    finished.state = STAMP_DONE; /* in a full pool nothing grows, though this takes no room */
-    return record_upload(record, &finished, err) < 0 ? -1 : 0;
+    return record_fail(record, err);
 }
 
 int stamp_clear_volume(virStoragePoolPtr pool, const char *volume, const char *job, struct error *err)
@@ -286,7 +344,7 @@ int stamp_clear_volume(virStoragePoolPtr pool, const char *volume, const char *j
         return -1;
     if (job && !stamp_is_of(&stamp, job))
         return 0;
-    if (virStorageVolDelete(record, 0) == 0 || virGetLastErrorCode() == VIR_ERR_NO_STORAGE_VOL)
+    if (record_delete(record) == 0 || virGetLastErrorCode() == VIR_ERR_NO_STORAGE_VOL)
         return 0;
     return error_set_libvirt(err, "clearing the record of volume '%s'", volume);
 }
