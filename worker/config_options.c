@@ -148,7 +148,7 @@ int config_option_assign(struct config *config, const struct option_row *row, co
 
 static const struct option_row table[] = {
     { { "broker", "uri", "amqp://guest:guest@127.0.0.1:5672/",
-        "The broker, as amqps://user:password@host:5671/vhost" },
+        "The broker, as amqps://user:password@host:5671/vhost, or several" },
       TEXT(broker.uri, config_complaint_uri) },
     { { "broker", "password_file", NULL, "A file whose first line is the password" },
       TEXT(broker.password_file, NULL) },
