@@ -121,5 +121,6 @@ void local_cancel(struct local *local)
 void local_end(struct local *local)
 {
     pthread_join(local->thread, NULL);
+    job_run_sweep(local->run, NULL); /* what that leaves, the janitor finds */
     job_run_free(STEAL(&local->run));
 }
