@@ -13,6 +13,7 @@
 #include "cleanup.h"
 #include "events_names.h"
 #include "log.h"
+#include "stamp.h"
 
 #define UNUSED __attribute__((unused))
 
@@ -168,8 +169,11 @@ static void on_job_completed(virConnectPtr conn UNUSED, virDomainPtr dom, virTyp
 static void on_metadata_change(virConnectPtr conn UNUSED, virDomainPtr dom, int type, const char *uri,
                                void *opaque)
 {
-    json_t *data = json_pack("{s:s}", "type", events_word(EVENTS_METADATA_TYPE, type));
+    json_t *data;
 
+    if (uri && strcmp(uri, STAMP_NAMESPACE) == 0)
+        return; /* our own, at the end of a job: what it says, the outcome has said */
+    data = json_pack("{s:s}", "type", events_word(EVENTS_METADATA_TYPE, type));
     if (data && uri)
         json_object_set_new(data, "namespace", events_text(uri));
     tell(opaque, dom, data);
