@@ -24,11 +24,11 @@ bool stamp_is_of(const struct stamp *stamp, const char *job)
 
 int64_t stamp_age_ms(const struct stamp *stamp)
 {
-    int64_t age_ms = envelope_now_ms() - stamp->time_ms;
+    int64_t now_ms = envelope_now_ms();
 
     if (stamp->time_ms <= 0)
         return INT64_MAX;
-    return age_ms > 0 ? age_ms : 0;
+    return now_ms > stamp->time_ms ? now_ms - stamp->time_ms : 0;
 }
 
 char *stamp_to_text(const struct stamp *stamp, struct error *err)
