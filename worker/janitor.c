@@ -17,11 +17,12 @@
 #include "monotonic.h"
 #include "orphans.h"
 
-#define FIRST_MS 5000
+#define FIRST_MS 2000
 
 struct janitor {
     struct janitor_settings settings;
     size_t *told; /* for each host, what the log has heard last */
+    bool clears;  /* the first look only counts: jobs of a worker that has died may just come again */
     pthread_t thread;
     bool started;
 
@@ -96,7 +97,7 @@ static void janitor_tidy(struct janitor *janitor, size_t which, virConnectPtr co
 
         if (janitor_safe_point(janitor, NULL) < 0)
             return;
-        if (orphan->verdict == ORPHAN_STALE)
+        if (janitor->clears && orphan->verdict == ORPHAN_STALE)
             janitor_clear(conn, host, orphan);
         left += orphan->verdict == ORPHAN_ABANDONED || orphan->verdict == ORPHAN_UNCLEAR;
     }
@@ -128,11 +129,13 @@ static void *janitor_main(void *opaque)
 {
     struct janitor *janitor = opaque;
     const int interval_ms = janitor->settings.interval_s * 1000;
+    int pause = interval_ms < FIRST_MS ? interval_ms : FIRST_MS;
 
-    for (int pause = interval_ms < FIRST_MS ? interval_ms : FIRST_MS; janitor_pause(janitor, pause);
-         pause = interval_ms)
+    for (; janitor_pause(janitor, pause); pause = interval_ms) {
         for (size_t i = 0; i < janitor->settings.host_count; i++)
             janitor_visit(janitor, i);
+        janitor->clears = true;
+    }
     janitor_mark_ended(janitor);
     return NULL;
 }

@@ -24,7 +24,8 @@ struct janitor_settings {
 
 struct janitor *janitor_new(const struct janitor_settings *settings, struct error *err);
 
-/* Looks for the first time within seconds. Does nothing where it is never to look. */
+/* Looks for the first time within seconds, and then only counts: the jobs of a worker that has died come again about now,
+ * and need their stamps, however old. Does nothing where it is never to look. */
 int janitor_start(struct janitor *janitor, struct error *err);
 
 /* Ends the thread; where that is in a call to a host, waits for it, no longer than `patience_ms`. -1: it is still in it;

@@ -468,10 +468,10 @@ END_TEST
 
 /* The janitor. */
 
-static struct janitor *janitor_on_fixture(int age_s)
+static struct janitor *janitor_on_fixture(int interval_s)
 {
     const struct janitor_settings settings = {
-        .hosts = &fixture_hypervisor, .host_count = 1, .interval_s = 1, .age_s = age_s
+        .hosts = &fixture_hypervisor, .host_count = 1, .interval_s = interval_s, .age_s = HOUR
     };
     struct janitor *janitor = janitor_new(&settings, NULL);
 
@@ -496,7 +496,7 @@ static void await_orphans(double count)
 START_TEST(the_janitor_counts_orphans_and_leaves_them)
 {
     have_guest("left", JOB, STAMP_INTENDED, 2, false, "");
-    struct janitor *janitor = janitor_on_fixture(HOUR);
+    struct janitor *janitor = janitor_on_fixture(1);
 
     await_orphans(1);
     ck_assert(guest_exists("left"));
@@ -511,13 +511,24 @@ START_TEST(the_janitor_clears_what_is_stale)
 {
     have_guest("replaced", JOB, STAMP_INTENDED, 2, true, "");
     have_guest("replaced lately", FIXTURE_JOB_ID, STAMP_INTENDED, 0, true, "");
-    have_guest("left", OTHER_JOB, STAMP_INTENDED, 2, false, "");
-    struct janitor *janitor = janitor_on_fixture(HOUR);
+    struct janitor *janitor = janitor_on_fixture(1);
 
-    await_orphans(1); /* told when the rest is done */
-    ck_assert_int_eq(guest_state("replaced"), STAMP_DONE);
+    while (guest_state("replaced") != STAMP_DONE)
+        usleep(10000);
     ck_assert_int_eq(guest_state("replaced lately"), STAMP_INTENDED);
     janitor_end(janitor);
+}
+END_TEST
+
+START_TEST(the_first_look_of_the_janitor_only_counts)
+{
+    have_guest("replaced", JOB, STAMP_INTENDED, 2, true, "");
+    have_guest("left", OTHER_JOB, STAMP_INTENDED, 2, false, "");
+    struct janitor *janitor = janitor_on_fixture(24 * HOUR);
+
+    await_orphans(1);
+    janitor_end(janitor);
+    ck_assert_int_eq(guest_state("replaced"), STAMP_INTENDED);
 }
 END_TEST
 
@@ -565,6 +576,7 @@ int main(void)
                                        the_unfinished_guest_of_a_job_does_not_save_its_volumes,
                                        the_janitor_counts_orphans_and_leaves_them,
                                        the_janitor_clears_what_is_stale,
+                                       the_first_look_of_the_janitor_only_counts,
                                        a_janitor_without_an_interval_never_looks,
                                        NULL };
     SRunner *runner = srunner_create(verdict_suite());
