@@ -7,10 +7,10 @@
 
 #include "xml.h"
 
-/* What the guest has beside its definition: NVRAM and the state of a TPM, which come into being at a start. guest.define
- * starts nothing, so what lies there is from before, and stays. guest.provision does, and drops the path that the
- * template had, so what lies at libvirt's own path goes. Nothing tells whether it lay there before: an earlier guest of
- * that name may have been undefined without it. */
+/* What the guest has beside its definition: NVRAM and the state of a TPM, which come into being at a start.
+ * guest.define starts nothing, so what lies there is from before, and stays. guest.provision does, and drops the path
+ * that the template had, so what lies at libvirt's own path goes. Nothing tells whether it lay there before: an
+ * earlier guest of that name may have been undefined without it. */
 static unsigned int undo_flags(virDomainPtr dom, xmlDocPtr doc, bool started)
 {
     unsigned int flags = guest_undefine_flags(dom, doc, !started);

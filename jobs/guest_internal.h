@@ -36,8 +36,8 @@ bool guest_is_uuid(const char *text);
 int guest_find_by(virConnectPtr conn, virDomainPtr (*by)(virConnectPtr, const char *), const char *guest,
                   virDomainPtr *ret_dom, struct error *err);
 
-/* As guest_lookup, for a job that turns the guest off. A transient guest goes with its end, so an earlier attempt may have
- * done it where there is none any more: then *ret_dom is NULL, and *ret_guest says that it is off. */
+/* As guest_lookup, for a job that turns the guest off. A transient guest goes with its end, so an earlier attempt may
+ * have done it where there is none any more: then *ret_dom is NULL, and *ret_guest says that it is off. */
 int guest_lookup_off(struct job *job, virDomainPtr *ret_dom, json_t **ret_guest, struct error *err);
 
 /* 1 active, 0 off or gone, -1 not known. */
@@ -57,8 +57,8 @@ int guest_from_identity(virConnectPtr conn, const json_t *identity, virDomainPtr
 /* Turns it off. 1 done, 0 where it was off, -1. */
 int guest_power_off(virDomainPtr dom, unsigned int flags, struct error *err);
 
-/* Starts it; job_undo'able by guest_undo_start with guest_identity, where the job has defined it as well. 1 done, 0 where
- * it ran, -1. */
+/* Starts it; job_undo'able by guest_undo_start with guest_identity, where the job has defined it as well. 1 done, 0
+ * where it ran, -1. */
 int guest_power_on(virDomainPtr dom, unsigned int flags, struct error *err);
 int guest_undo_start(struct job *job, const json_t *identity, struct error *err);
 
@@ -73,9 +73,9 @@ struct guest_definition {
     bool replaces; /* there is a definition of it already */
 };
 
-/* Parses params.xml and puts in params.name and params.uuid. Without a UUID the job's own id is the guest's, so that the
- * same job never makes two. The UUID of a `template` is the template's, and does not count. guest_definition_done in
- * any case. */
+/* Parses params.xml and puts in params.name and params.uuid. Without a UUID the job's own id is the guest's, so that
+ * the same job never makes two. The UUID of a `template` is the template's, and does not count. guest_definition_done
+ * in any case. */
 int guest_definition_init(struct job *job, bool template, struct guest_definition *definition,
                           struct error *err);
 void guest_definition_done(struct guest_definition *definition);

@@ -2,8 +2,8 @@
  * Copyright (C) the virtjob authors */
 
 /* guest.provision: clone volumes, define a guest on them, start it. Each step has its undo, so that a failure leaves
- * nothing behind; and all that can be known to fail is looked at before anything is copied. A job that comes again goes on
- * where an earlier attempt has ended. */
+ * nothing behind; and all that can be known to fail is looked at before anything is copied. A job that comes again
+ * goes on where an earlier attempt has ended. */
 
 #include "guest_internal.h"
 

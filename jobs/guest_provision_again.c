@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * Copyright (C) the virtjob authors */
 
-/* guest.provision that comes again: what an earlier attempt has left is taken over before anything else, for a job that is
- * to stop must undo all of it. Volumes come before the guest, and the guest before its start, as undos go backwards. */
+/* guest.provision that comes again: what an earlier attempt has left is taken over before anything else, for a job
+ * that is to stop must undo all of it. Volumes come before the guest, and the guest before its start, as undos go
+ * backwards. */
 
 #include "guest_internal.h"
 
@@ -13,8 +14,8 @@ static const json_t *disk_target(const struct provision *provision, size_t i)
     return json_object_get(json_array_get(provision->disks, i), "target");
 }
 
-/* A volume without a record, in a pool that keeps none or after the record was cleared: the guest is defined when all of
- * its volumes are made, so its stamp speaks for them. */
+/* A volume without a record, in a pool that keeps none or after the record was cleared: the guest is defined when all
+ * of its volumes are made, so its stamp speaks for them. */
 static int take_over_made(struct provision *provision, size_t i, const char *where, struct error *err)
 {
     AUTO(volume) virStorageVolPtr vol = NULL;

@@ -3,9 +3,9 @@
 
 /* guest.undefine: the definition and all that libvirt keeps beside it, on demand the guest's volumes, too.
  *
- * Volumes go first: they are known from the definition alone, so a job that breaks off in the middle is finished by the
- * next attempt. For the same reason a transient guest is defined before it is turned off. What has been deleted cannot be
- * undone. */
+ * Volumes go first: they are known from the definition alone, so a job that breaks off in the middle is finished by
+ * the next attempt. For the same reason a transient guest is defined before it is turned off. What has been deleted
+ * cannot be undone. */
 
 #include "guest_internal.h"
 
@@ -70,8 +70,8 @@ static int undefine_only(virDomainPtr dom, struct error *err)
     return 0;
 }
 
-/* Makes a guest that still runs transient again. One that is off stays defined, so that a repeated job finds what is left
- * of it. */
+/* Makes a guest that still runs transient again. One that is off stays defined, so that a repeated job finds what is
+ * left of it. */
 static int undefine_undo_persist(struct job *job, const json_t *identity, struct error *err)
 {
     AUTO(domain) virDomainPtr dom = NULL;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * Copyright (C) the virtjob authors */
 
-/* One attempt at a job, in a process that may end in the middle of it as a killed worker does: for tests of what the next
- * attempt makes of that.
+/* One attempt at a job, in a process that may end in the middle of it as a killed worker does: for tests of what the
+ * next attempt makes of that.
  *
  * Arguments: URI, the job as JSON, and any of
  *   again      an earlier attempt may have begun

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Copyright (C) the virtjob authors
 
-"""Attempts at a job that end in the middle of it, at each kill point in turn, and what the next attempt makes of that."""
+"""Attempts at a job that end in the middle of it, at each kill point in turn; what the next attempt makes of that."""
 
 import json
 import subprocess
@@ -40,8 +40,8 @@ class Job:
 
 
 def kill_everywhere(make, check, *words, only=None):
-    """For each kill point that the job comes by, or each of those named in `only`: `make` gives a fresh (job, anything), the
-    job is killed there, and `check` gets the two and the name of the point; and so at the end. `words` are of the attempt
+    """For each kill point that the job comes by, or those named in `only`: `make` gives a fresh (job, anything), the job
+    is killed there, and `check` gets the two and the name of the point; and so at the end. `words` are of the attempt
     that is killed. Returns the names of all points."""
     job, what = make()
     points = job.attempt(*words)["points"]

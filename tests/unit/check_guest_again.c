@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * Copyright (C) the virtjob authors */
 
-/* Jobs of guests that come again: what an earlier attempt has done is taken over, or undone, and nothing else is touched. */
+/* Jobs of guests that come again: what an earlier attempt has done is taken over, or undone, and nothing else is
+ * touched. */
 
 #include "job_fixture.h"
 

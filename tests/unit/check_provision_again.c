@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * Copyright (C) the virtjob authors */
 
-/* guest.provision that comes again, on the test driver. Its pool keeps no records of volumes: where there is no guest yet,
- * nothing tells whose a volume is; the guest's stamp speaks for the volumes of its disks. */
+/* guest.provision that comes again, on the test driver. Its pool keeps no records of volumes: where there is no guest
+ * yet, nothing tells whose a volume is; the guest's stamp speaks for the volumes of its disks. */
 
 #include "job_fixture.h"
 
