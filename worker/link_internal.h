@@ -3,16 +3,17 @@
 
 /* The private parts of a link, shared by link.c and link_*.c only.
  *
- *   link.c          what other threads may call: publish, settle, pause, stop, watch
- *   link_loop.c     the thread: connect, serve, back off, over and over
- *   link_address.c  the brokers that are configured
- *   link_connect.c  TCP, TLS, login, channel
- *   link_heartbeat.c  signs of life, ours and the broker's
- *   link_frames.c   frames to deliveries, returns, confirms and ends
- *   link_publish.c  outgoing messages and the window of those not yet confirmed
- *   link_suspects.c messages for one of which the broker has closed the channel
- *   link_settle.c   acknowledgements, many in one frame where that is safe
- *   link_declare.c  queues, exchanges, bindings, consumers
+ *   link.c             what other threads may call: publish, settle, pause, stop, watch
+ *   link_loop.c        the thread: connect, serve, back off, over and over
+ *   link_address.c     the brokers that are configured
+ *   link_connect.c     TCP, TLS, login, channel
+ *   link_heartbeat.c   signs of life, ours and the broker's
+ *   link_frames.c      frames to deliveries, returns, confirms and ends
+ *   link_publish.c     outgoing messages and the window of those not yet confirmed
+ *   link_properties.c  what such a message carries besides its body
+ *   link_suspects.c    messages for one of which the broker has closed the channel
+ *   link_settle.c      acknowledgements, many in one frame where that is safe
+ *   link_declare.c     queues, exchanges, bindings, consumers
  *
  * Other threads leave what they want in the inbox and wake the thread; all of AMQP is done by the thread alone. */
 
@@ -261,6 +262,12 @@ void link_publish_reset(struct link *link);    /* the connection is gone: what m
 void link_publish_refused(struct link *link);  /* the channel was closed for something that was published */
 void link_publish_drop_all(struct link *link); /* the link ends */
 void link_publish_account(struct link *link);  /* at the end of a turn: `pending` and the metrics */
+
+/* link_properties.c. One that does not fit would make the library fail in the middle of a publish, on every connection.
+ * `properties` begin empty, with room for LINK_HEADERS_MOST headers; they refer to the message. */
+#define LINK_HEADERS_MOST 5
+bool link_message_fits(const struct message *message);
+void link_message_properties(const struct message *message, amqp_basic_properties_t *properties);
 
 /* link_suspects.c */
 void link_suspect(struct link *link, const struct message *message);

@@ -16,27 +16,8 @@
 #include "log.h"
 #include "metrics.h"
 
-#define SHORT_TEXT_MOST 255
-
-/* Together, the headers of a message stay well below the smallest frame that brokers are set to. */
-#define HEADER_TEXT_MOST 2048
-#define HEADERS_MOST     5
-
 /* A refused message (a full queue, a leader election) is not published again at once. */
 #define REFUSED_PAUSE_MS 1000
-
-static bool fits(const char *text)
-{
-    return !text || strlen(text) <= SHORT_TEXT_MOST;
-}
-
-/* The library would fail in the middle of a publish, and the same message would break every connection. */
-static bool message_fits(const struct message *message)
-{
-    return fits(message->exchange) && fits(message->routing_key) && fits(message->content_type) &&
-           fits(message->message_id) && fits(message->correlation_id) && fits(message->reply_to) &&
-           fits(message->user_id);
-}
 
 static const char *message_kind(const struct message *message)
 {
@@ -74,7 +55,7 @@ void link_take(struct link *link, struct message *message)
         link_settle_message(link, message, MESSAGE_LOST);
         return;
     }
-    if (!message_fits(message)) {
+    if (!link_message_fits(message)) {
         log_error("link", "a message with a property longer than AMQP allows is dropped", "link", link->name,
                   "exchange", message->exchange, NULL);
         link_settle_message(link, message, MESSAGE_DROPPED);
@@ -124,70 +105,15 @@ static struct link_slot *link_slot_of(struct link *link, uint64_t tag)
     return &link->window[tag % LINK_WINDOW];
 }
 
-static void add_header(amqp_table_t *headers, const char *key, const char *text)
-{
-    amqp_table_entry_t *entry = &headers->entries[headers->num_entries];
-
-    if (!text)
-        return;
-    *entry = (amqp_table_entry_t){ .key = amqp_cstring_bytes(key),
-                                   .value = { .kind = AMQP_FIELD_KIND_UTF8,
-                                              .value.bytes = amqp_cstring_bytes(text) } };
-    if (entry->value.value.bytes.len > HEADER_TEXT_MOST)
-        entry->value.value.bytes.len = HEADER_TEXT_MOST;
-    headers->num_entries++;
-}
-
-static void add_number(amqp_table_t *headers, const char *key, int64_t number)
-{
-    if (number == 0)
-        return;
-    headers->entries[headers->num_entries++] =
-        (amqp_table_entry_t){ .key = amqp_cstring_bytes(key),
-                              .value = { .kind = AMQP_FIELD_KIND_I64, .value.i64 = number } };
-}
-
-static void set_text(amqp_basic_properties_t *properties, amqp_flags_t flag, amqp_bytes_t *field,
-                     const char *text)
-{
-    if (!text)
-        return;
-    *field = amqp_cstring_bytes(text);
-    properties->_flags |= flag;
-}
-
-static void fill_properties(amqp_basic_properties_t *properties, const struct message *message)
-{
-    add_header(&properties->headers, "traceparent", message->traceparent);
-    add_header(&properties->headers, "tracestate", message->tracestate);
-    add_header(&properties->headers, "x-virtjob-reason", message->reason);
-    add_header(&properties->headers, "x-virtjob-requester", message->requester);
-    add_number(&properties->headers, "x-virtjob-attempt", message->attempt);
-    if (properties->headers.num_entries > 0)
-        properties->_flags |= AMQP_BASIC_HEADERS_FLAG;
-    set_text(properties, AMQP_BASIC_CONTENT_TYPE_FLAG, &properties->content_type, message->content_type);
-    set_text(properties, AMQP_BASIC_MESSAGE_ID_FLAG, &properties->message_id, message->message_id);
-    set_text(properties, AMQP_BASIC_CORRELATION_ID_FLAG, &properties->correlation_id,
-             message->correlation_id);
-    set_text(properties, AMQP_BASIC_REPLY_TO_FLAG, &properties->reply_to, message->reply_to);
-    set_text(properties, AMQP_BASIC_USER_ID_FLAG, &properties->user_id, message->user_id);
-    properties->_flags |= AMQP_BASIC_DELIVERY_MODE_FLAG;
-    properties->delivery_mode = message->persistent ? 2 : 1;
-    if (message->timestamp) {
-        properties->_flags |= AMQP_BASIC_TIMESTAMP_FLAG;
-        properties->timestamp = message->timestamp;
-    }
-}
-
 static int link_publish_one(struct link *link, struct message *message, struct error *err)
 {
-    amqp_table_entry_t headers[HEADERS_MOST];
+    amqp_table_entry_t headers[LINK_HEADERS_MOST];
     amqp_basic_properties_t properties = { .headers = { .entries = headers } };
     amqp_bytes_t body = { .len = message->length, .bytes = message->body };
 
     *link_slot_of(link, link->window_next++) = (struct link_slot){ .message = message };
     link->alone = link_is_suspect(link, message);
-    fill_properties(&properties, message);
+    link_message_properties(message, &properties);
     if (link->kind_now != message_kind(message))
         link_account_kind(link);
     link->kind_now = message_kind(message);

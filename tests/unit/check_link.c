@@ -13,6 +13,7 @@
 #include "link.h"
 #include "link_internal.h"
 #include "log.h"
+#include "metrics.h"
 
 static struct config_broker broker;
 static int fates[MESSAGE_DROPPED + 1];
@@ -259,7 +260,13 @@ START_TEST(what_is_bound_to_another_connection_is_lost_at_once)
     link_publish(link, new_progress(3, 4));
     ck_assert_int_eq(link_empty_inbox(link, NULL), 0);
     ck_assert_str_eq(order, "1l 3l 4d ");
+    link_publish_account(link);
+    ck_assert_uint_eq(link->pending, 1);
+    ck_assert(metrics_get(METRIC_PENDING, NULL, NULL) == 1);
+    ck_assert(metrics_get(METRIC_DROPPED, "other", NULL) == 1);
+    link->epoch = 0;
     link_free(link);
+    ck_assert(metrics_get(METRIC_PENDING, NULL, NULL) == 0);
 }
 END_TEST
 
