@@ -29,9 +29,7 @@ static void dead_done(struct dead *dead)
     client_close(dead->client);
     loop_done(&dead->loop);
     view_free(dead->view);
-    for (size_t i = 0; i < dead->count; i++)
-        letter_free(dead->jobs[i].letter);
-    free(dead->jobs);
+    dead_requeue_done(dead);
     free(dead->found);
 }
 
@@ -244,8 +242,8 @@ const struct command command_dead = {
                "its ID. An ID names a message, and all its copies; the id of a job names all\n"
                "messages about it. 'show' prints a message with its body. 'requeue' publishes a\n"
                "job again, and takes it away here once the broker has it. 'drop' takes a message\n"
-               "away for good. A job that has had its outcome, as one that crashed its worker,\n"
-               "needs --new-id: there is one outcome for an id.",
+               "away for good. A job that has crashed its worker has had its outcome, and needs\n"
+               "--new-id: there is one outcome for an id.",
     .examples = "  virtjob dead list\n"
                 "  virtjob dead show 1f9a3c5e7b20\n"
                 "  virtjob dead requeue --all\n"

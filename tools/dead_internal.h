@@ -6,6 +6,8 @@
 #ifndef VIRTJOB_DEAD_INTERNAL_H
 #define VIRTJOB_DEAD_INTERNAL_H
 
+#include <uthash.h>
+
 #include "client.h"
 #include "letter.h"
 #include "terminal.h"
@@ -23,10 +25,13 @@ struct verb {
 
 extern const struct verb dead_verbs[]; /* ends with a NULL name */
 
-/* A job on its way back. */
+/* A job on its way back, once for all the messages that ask for it. */
 struct requeued {
-    struct letter *letter;
+    struct letter *letters;       /* a list; the first is the one that is sent */
     char new_id[REQUEST_ID_SIZE]; /* "": it keeps its own */
+    bool is_settled;
+    enum message_fate fate; /* where it is settled */
+    UT_hash_handle hh;      /* by `request` of the letters */
 };
 
 struct dead {
@@ -41,7 +46,8 @@ struct dead {
     size_t there;   /* in the queue when the reading began; SIZE_MAX: not known yet */
     size_t seen;    /* of them */
     size_t settled; /* of those seen; the others keep their place in what the broker hands out at once */
-    struct requeued *jobs;
+    struct requeued **jobs; /* in the order in which they were sent */
+    struct requeued *requests;
     size_t count, answered; /* of jobs */
     struct view *view;
     struct loop loop;
@@ -51,5 +57,8 @@ struct dead {
 
 /* The fate of a job that was to be requeued. */
 void dead_requeue_settled(struct dead *dead, const struct item *item);
+
+/* Frees all jobs. */
+void dead_requeue_done(struct dead *dead);
 
 #endif

@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "dead_internal.h"
 #include "jobfile.h"
@@ -69,47 +70,103 @@ static void drop_on_letter(struct dead *dead, struct letter **letter)
     dead_print_action(dead, *letter, "dropped", "");
 }
 
-/* What the broker has once more is dropped here when it says so. */
-static void requeue_on_letter(struct dead *dead, struct letter **letter)
+static void requeued_free(struct requeued *job)
 {
-    struct requeued *grown = reallocarray(dead->jobs, dead->count + 1, sizeof(*dead->jobs)), *job;
-    struct error err = ERROR_INIT;
+    struct letter *letter;
 
-    if (!grown) {
-        dead_keep(dead, *letter, "kept", "out of memory");
-        return;
+    while ((letter = job->letters)) {
+        job->letters = letter->next;
+        letter_free(letter);
     }
-    dead->jobs = grown;
-    job = &grown[dead->count];
-    *job = (struct requeued){ 0 };
-    if (options_given(&dead->cli->options, "new-id"))
-        jobfile_make_id(job->new_id);
-    if (client_requeue(dead->client, dead->count, *letter, *job->new_id ? job->new_id : NULL, &err) < 0) {
-        dead_keep(dead, *letter, "kept", err.message);
-        return;
-    }
-    letter_drop_body(*letter);
-    job->letter = STEAL(letter);
-    dead->count++;
+    free(job);
 }
 
-void dead_requeue_settled(struct dead *dead, const struct item *item)
-{
-    const struct requeued *job = &dead->jobs[item->index];
-    const struct letter *letter = job->letter;
+CLEANUP_DEFINE(requeued, struct requeued *, requeued_free)
 
-    dead->answered++;
-    if (item->fate == MESSAGE_CONFIRMED) {
+void dead_requeue_done(struct dead *dead)
+{
+    HASH_CLEAR(hh, dead->requests);
+    for (size_t i = 0; i < dead->count; i++)
+        requeued_free(dead->jobs[i]);
+    free(dead->jobs);
+}
+
+static int requeue_send(struct dead *dead, const struct letter *letter, struct requeued *job,
+                        struct error *err)
+{
+    struct requeued **grown = reallocarray(dead->jobs, dead->count + 1, sizeof(struct requeued *));
+
+    if (!grown)
+        return error_set_memory(err);
+    dead->jobs = grown;
+    if (options_given(&dead->cli->options, "new-id"))
+        jobfile_make_id(job->new_id);
+    return client_requeue(dead->client, dead->count, letter, *job->new_id ? job->new_id : NULL, err);
+}
+
+/* What has become of the job has become of this letter. */
+static void requeue_tell(struct dead *dead, const struct requeued *job, const struct letter *letter)
+{
+    if (job->fate == MESSAGE_CONFIRMED) {
         client_drop(dead->client, letter);
         dead->settled++;
         dead_print_action(dead, letter, "requeued", job->new_id);
-    } else if (item->fate == MESSAGE_RETURNED) {
-        client_explain_returned(dead->client, letter->job, letter->type, letter->host);
+    } else if (job->fate == MESSAGE_RETURNED) {
         dead_keep(dead, letter, "kept", "no queue takes it");
     } else {
         dead_keep(dead, letter, "unconfirmed", "the broker did not confirm the job: it may have it now");
         dead->code = EXIT_NO_BROKER;
     }
+}
+
+/* Takes the letter. */
+static void requeue_join(struct dead *dead, struct requeued *job, struct letter *letter)
+{
+    letter_drop_body(letter);
+    letter->next = job->letters->next;
+    job->letters->next = letter;
+    if (job->is_settled)
+        requeue_tell(dead, job, letter);
+}
+
+/* What the broker has once more is dropped here when it says so. A job that lies there twice goes back once. */
+static void requeue_on_letter(struct dead *dead, struct letter **letter)
+{
+    AUTO(requeued) struct requeued *job = NULL;
+    struct error err = ERROR_INIT;
+    struct requeued *known;
+
+    HASH_FIND_STR(dead->requests, (*letter)->request, known);
+    if (known) {
+        requeue_join(dead, known, STEAL(letter));
+        return;
+    }
+    if (!(job = calloc(1, sizeof(*job)))) {
+        dead_keep(dead, *letter, "kept", "out of memory");
+        return;
+    }
+    if (requeue_send(dead, *letter, job, &err) < 0) {
+        dead_keep(dead, *letter, "kept", err.message);
+        return;
+    }
+    letter_drop_body(*letter);
+    job->letters = STEAL(letter);
+    HASH_ADD_KEYPTR(hh, dead->requests, job->letters->request, strlen(job->letters->request), job);
+    dead->jobs[dead->count++] = STEAL(&job);
+}
+
+void dead_requeue_settled(struct dead *dead, const struct item *item)
+{
+    struct requeued *job = dead->jobs[item->index];
+    const struct letter *first = job->letters;
+
+    dead->answered++;
+    job->is_settled = true;
+    job->fate = item->fate;
+    if (job->fate == MESSAGE_RETURNED)
+        client_explain_returned(dead->client, first->job, first->type, first->host);
+    for (const struct letter *letter = first; letter; letter = letter->next)
+        requeue_tell(dead, job, letter);
 }
 
 const struct verb dead_verbs[] = {

@@ -29,12 +29,13 @@ static uint64_t digest_text(uint64_t digest, const char *text)
     return digest_add(digest, text ? text : "", text ? strlen(text) : 0);
 }
 
+#define DIGEST_INIT UINT64_C(0xcbf29ce484222325)
+
 static void letter_name(struct letter *letter)
 {
     const struct delivery *delivery = letter->delivery;
-    uint64_t digest = UINT64_C(0xcbf29ce484222325);
+    uint64_t digest = digest_text(DIGEST_INIT, delivery->content_type);
 
-    digest = digest_text(digest, delivery->content_type);
     digest = digest_text(digest, delivery->message_id);
     digest = digest_text(digest, delivery->correlation_id);
     digest = digest_text(digest, delivery->reason);
@@ -79,14 +80,34 @@ static void letter_take_event(struct letter *letter, const json_t *event)
         snprintf(letter->state, sizeof(letter->state), "%s", kind + strlen("job."));
 }
 
+static void letter_name_request(struct letter *letter)
+{
+    const struct delivery *delivery = letter->delivery;
+    uint64_t digest = digest_text(DIGEST_INIT, letter->job);
+
+    digest = digest_add(digest, delivery->body, delivery->length);
+    snprintf(letter->request, sizeof(letter->request), "%016" PRIx64, digest);
+}
+
+/* The worker begins its reason so. */
+static bool letter_has_crashed(const struct letter *letter)
+{
+    const char *name = error_name(ERROR_CRASHED), *reason = letter->delivery->reason;
+
+    return reason && strncmp(reason, name, strlen(name)) == 0 && reason[strlen(name)] == ':';
+}
+
 static void letter_take_job(struct letter *letter, const json_t *job)
 {
     letter_take_id(letter, letter->delivery->message_id);
     letter_take_id(letter, event_text(job, "id"));
     letter_take_name(letter->type, event_text(job, "type"));
     letter_take_name(letter->host, event_text(job, "host"));
-    if (*letter->job && *letter->type && *letter->host)
-        letter->kind = LETTER_JOB;
+    if (!*letter->job || !*letter->type || !*letter->host)
+        return;
+    letter->kind = LETTER_JOB;
+    letter->is_answered = letter_has_crashed(letter);
+    letter_name_request(letter);
 }
 
 struct letter *letter_new(struct delivery *delivery)
@@ -191,6 +212,10 @@ struct message *letter_message(const struct letter *letter, const char *exchange
     if (letter->kind != LETTER_JOB || !letter->delivery->body)
         return error_set(err, ERROR_INVALID,
                          "it is no job that can be answered, with an id, a type and a host"),
+               NULL;
+    if (letter->is_answered && !new_id)
+        return error_set(err, ERROR_INVALID,
+                         "it has had its outcome, and an id has one only: --new-id gives it another"),
                NULL;
     snprintf(key, sizeof(key), "%s@%s", letter->type, letter->host);
     if (!(body = message_body(letter, new_id, &length)) ||

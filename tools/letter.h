@@ -29,7 +29,10 @@ struct letter {
     char job[REQUEST_ID_SIZE];   /* lower case; "" where it is not known, as with what follows */
     char type[LETTER_NAME_SIZE]; /* of the job */
     char host[LETTER_NAME_SIZE];
-    char state[16]; /* of an outcome */
+    char state[16];      /* of an outcome */
+    char request[17];    /* a digest of what is asked for: jobs with the same here are one */
+    bool is_answered;    /* a job that has had its outcome */
+    struct letter *next; /* the caller's list */
     struct delivery *delivery;
 };
 
@@ -57,7 +60,7 @@ void letter_show(FILE *out, const struct letter *letter, const struct terminal *
 json_t *letter_json(const struct letter *letter, bool body);
 
 /* The job as it is to be published to `exchange`, under another id where `new_id` is not NULL. Fails with ERROR_INVALID
- * for what is no job, or has lost its body. */
+ * for what is no job, or has lost its body, or needs another id: there is one outcome for an id. */
 struct message *letter_message(const struct letter *letter, const char *exchange, const char *new_id,
                                struct error *err);
 

@@ -173,6 +173,38 @@ START_TEST(requeued_under_another_id)
 }
 END_TEST
 
+START_TEST(answered_job_needs_another_id)
+{
+    static const char body[] = "{\"id\":\"" JOB "\",\"type\":\"host.info\",\"host\":\"node1\"}";
+    AUTO(letter) struct letter *letter = letter_of(body, strlen(body), JOB, "crashed: three times");
+    AUTO(letter) struct letter *other = letter_of(body, strlen(body), JOB, "crashed into a wall");
+    struct error err = ERROR_INIT;
+
+    ck_assert_ptr_null(letter_message(letter, "jobs", NULL, &err));
+    ck_assert_ptr_nonnull(strstr(err.message, "--new-id"));
+    AUTO(message) struct message *again = letter_message(letter, "jobs", JOB, NULL);
+    AUTO(message) struct message *unanswered = letter_message(other, "jobs", NULL, NULL);
+    ck_assert_ptr_nonnull(again);
+    ck_assert_ptr_nonnull(unanswered);
+}
+END_TEST
+
+START_TEST(one_request_is_known_in_several_messages)
+{
+    static const char body[] = "{\"type\":\"host.info\",\"host\":\"node1\"}";
+    static const char more[] = "{\"type\":\"host.info\",\"host\":\"node1\",\"params\":{}}";
+    AUTO(letter) struct letter *one = letter_of(body, strlen(body), JOB, "crashed: once");
+    AUTO(letter) struct letter *two = letter_of(body, strlen(body), JOB, "crashed: twice");
+    AUTO(letter) struct letter *other = letter_of(more, strlen(more), JOB, "crashed: once");
+    AUTO(letter) struct letter *id = letter_text(body, "00000000-0000-4000-8000-000000000001");
+
+    ck_assert_str_eq(one->request, two->request);
+    ck_assert_str_ne(one->id, two->id);
+    ck_assert_str_ne(one->request, other->request);
+    ck_assert_str_ne(one->request, id->request);
+}
+END_TEST
+
 START_TEST(any_bytes_are_shown_and_steer_nothing)
 {
     static const char bytes[] = "a\0b\033[2J\xff";
@@ -216,6 +248,8 @@ int main(void)
     tcase_add_test(requeuing, what_is_no_job_cannot_be_requeued);
     tcase_add_test(requeuing, requeued_as_it_was);
     tcase_add_test(requeuing, requeued_under_another_id);
+    tcase_add_test(requeuing, answered_job_needs_another_id);
+    tcase_add_test(requeuing, one_request_is_known_in_several_messages);
     suite_add_tcase(suite, reading);
     suite_add_tcase(suite, requeuing);
     srunner_run_all(runner, CK_ENV);
