@@ -110,6 +110,8 @@ static bool task_note_begin(struct task *task)
         if (!task_note(task, "begun", settings->worker))
             return false;
         task->noted_begun = true;
+        log_info("dispatcher", "begun again", "job", task->request.id, "type", task->request.type, "host",
+                 task_host(task), NULL);
     }
     if (strcmp(task->request.host, ANY_HOST) != 0 || task_only_looks(task) ||
         strcmp(task->placed, task_host(task)) == 0)
