@@ -104,6 +104,47 @@ static int record_register_undo(struct job *job, const char *pool, const char *v
                     json_pack("{s:s, s:s}", "pool", pool, "volume", volume), err);
 }
 
+/* 1 where the record still says nothing and there is no volume, 0, -1. */
+static int record_is_blank(virStoragePoolPtr pool, const char *volume, bool *ret_young, struct error *err)
+{
+    AUTO(stamp) struct stamp stamp = { .state = STAMP_NONE };
+    AUTO(volume) virStorageVolPtr vol = NULL;
+
+    if (stamp_read_volume(pool, volume, &stamp, err) < 0 || volume_lookup(pool, volume, &vol, err) < 0)
+        return -1;
+    *ret_young = record_is_young(&stamp);
+    return stamp.state == STAMP_BLANK && !vol;
+}
+
+/* An attempt that ends between making its record and writing into it leaves one that says nothing. If it is another's
+ * who lives, that one writes soon. */
+static int record_undo_blank(struct job *job, const json_t *state, struct error *err)
+{
+    const char *name = job_string(state, "volume", "");
+    AUTO(pool) virStoragePoolPtr pool = NULL;
+    bool young = false;
+    int blank;
+
+    if (volume_find_pool(job, job_string(state, "pool", ""), "", &pool, err) < 0)
+        return -1;
+    blank = record_is_blank(pool, name, &young, err);
+    if (blank > 0 && young)
+        blank = job_wait(job, BLANK_WAIT_MS, err) < 0 ? -1 : record_is_blank(pool, name, &young, err);
+    return blank > 0 ? stamp_clear_volume(pool, name, NULL, err) : blank;
+}
+
+/* For what is found when the job comes again. */
+static int record_register_found(struct job *job, const struct stamp *stamp, const char *pool,
+                                 const char *volume, struct error *err)
+{
+    if (stamp_is_of(stamp, job->id))
+        return record_register_undo(job, pool, volume, err);
+    if (stamp->state != STAMP_BLANK)
+        return 0;
+    return job_undo(job, "clear record", record_undo_blank,
+                    json_pack("{s:s, s:s}", "pool", pool, "volume", volume), err);
+}
+
 int volume_record_undo(struct job *job, const struct volume_build *build, struct error *err)
 {
     if (record_register_undo(job, build->pool_name, build->spec.name, err) < 0)
@@ -117,7 +158,7 @@ int volume_record_take_over(struct job *job, const struct volume_build *build, s
     const struct stamp *stamp = &build->record->stamp;
 
     if (!stamp_is_of(stamp, job->id))
-        return 0;
+        return job->again ? record_register_found(job, stamp, build->pool_name, build->spec.name, err) : 0;
     build->record->over = build->record->found && record_is_over(stamp);
     return build->record->over ? 0 : volume_record_undo(job, build, err);
 }
@@ -286,9 +327,11 @@ int volume_adopt(struct job *job, const json_t *ref, const char *where, struct s
     }
     if (stamp_read_volume(pool, name, ret_stamp, err) < 0)
         return -1;
+    if (record_register_found(job, ret_stamp, pool_name, name, err) < 0)
+        return -1;
     if (!stamp_is_of(ret_stamp, job->id))
         stamp_done(ret_stamp);
-    return ret_stamp->state == STAMP_NONE ? 0 : record_register_undo(job, pool_name, name, err);
+    return 0;
 }
 
 int volume_record_check_free(virStoragePoolPtr pool, const char *volume, struct error *err)
