@@ -13,6 +13,7 @@ import subprocess
 import termios
 import threading
 
+from lab import forget_guest, guest_name, libvirtd
 from servers import COMPLAINTS, SCALE, WRAPPER, Failure, cleanup, program, wait_for
 
 
@@ -45,6 +46,15 @@ def expect(ended, code):
 def events_of(text):
     """The CloudEvents in the lines of its output."""
     return [json.loads(line) for line in text.splitlines()]
+
+
+def deaf_guest():
+    """The name of a guest that runs and knows nothing of ACPI, for it has no operating system: a shutdown takes long."""
+    connection, name = libvirtd().connect(), guest_name()
+    forget_guest(connection, name)
+    connection.createXML(f"<domain type='qemu'><name>{name}</name><memory unit='MiB'>32</memory>"
+                         "<os><type arch='x86_64'>hvm</type></os></domain>")
+    return name
 
 
 class Process:
