@@ -31,8 +31,9 @@ class Driver:
 
     def run(self, end):
         """Until all jobs have ended, or nothing has for long. No story is begun after `end`."""
-        quiet_since, settled = time.monotonic(), 0
-        while True:
+        said = quiet_since = time.monotonic()
+        settled = 0
+        while not self.told_all or self.open or self.waiting:
             self._tell(end)
             self._cancel()
             self._send()
@@ -41,14 +42,24 @@ class Driver:
             if len(self.jobs) - len(self.open) - len(self.waiting) != settled:
                 settled = len(self.jobs) - len(self.open) - len(self.waiting)
                 quiet_since = now
-            if self.told_all and not self.open and not self.waiting:
-                break
             if now - quiet_since > self.options.patience * servers.SCALE:
-                break
+                self.open, self.waiting = [], []  # lost
+                return
+            if now > said + 20:
+                said = now
+                print(f"  {settled} jobs have ended, {len(self.open)} are under way", flush=True)
             with self.record.changed:
                 self.record.changed.wait(0.05)
+
+    def ask(self, *jobs):
+        """Besides all stories: sends these, and waits for their ends."""
+        self.jobs += jobs
+        self.waiting += jobs
+        self.run(0)
+
+    def close(self):
         self.checks.shutdown()
-        quietly(lambda: self.channel.connection.close())
+        quietly(self.channel.connection.close)
 
     def _tell(self, end):
         """Another story, while few jobs wait: the sequence is the seed's, whatever becomes of them."""

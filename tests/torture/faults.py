@@ -14,7 +14,7 @@ import traceback
 
 import servers
 from plan import Fault
-from stage import CONSUMER_TIMEOUT_MS
+from stage import mark_of
 
 STALLED = 20  # seconds without an outcome, after which the next fault comes all the same
 
@@ -156,7 +156,7 @@ class Faults:
 
     def ack_timeout(self, fault, happened):
         worker = self._worker(fault, happened)
-        happened.note = self._eval(EXPIRE % (worker.pid, CONSUMER_TIMEOUT_MS))
+        happened.note = self._eval(EXPIRE % (worker.pid, mark_of(self.stage.ack_timeout)))
 
     def _eval(self, text):
         """Misses, where the broker is away."""

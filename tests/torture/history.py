@@ -4,7 +4,8 @@
 """Whether there is an order of the jobs on one thing in which each did what its outcome says, and which ends in what is
 there: a job that ended before another was sent comes before it, all else is free.
 
-The state of a volume is the id of the job that made it, or None. Of a guest: (id, active), or None."""
+The state of a volume is the id of the job that made it, or None. Of a guest: (id, active), or None. What a job has left
+that crashed its workers is there until the orphans are reaped."""
 
 import functools
 
@@ -44,7 +45,7 @@ class Step:
             return {made} if before is NOTHING else set()
         if self.code == CONFLICT:
             return {before} if before is not NOTHING or self.beside_maker else set()
-        if before is NOTHING and (self.state == "uncertain" or self.job.keeps):
+        if before is NOTHING and (self.state == "uncertain" or self.code == "crashed" or self.job.keeps):
             return {NOTHING, made, *halves}
         return {before}
 

@@ -9,6 +9,8 @@ import dataclasses
 import hashlib
 import json
 
+import libvirt
+
 import history
 import plan
 from servers import COMPLAINTS
@@ -35,9 +37,13 @@ def marks(stage):
             found[host.name, path.name] = (hashlib.sha256(path.read_bytes()).hexdigest(), status.st_size,
                                            status.st_mtime_ns, status.st_ino, status.st_mode)
         for guest in "foreign-guest", "foreign-runs":
-            found[host.name, guest] = host.ask(lambda c, name=guest: c.lookupByName(name).XMLDesc())
+            found[host.name, guest] = host.ask(lambda c, name=guest: look(c.lookupByName(name)))
         found[host.name, "emulator"] = host.emulators().get("foreign-runs")
     return found
+
+
+def look(domain):
+    return domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE), domain.ID(), domain.state()[0]
 
 
 class Judge:
@@ -48,9 +54,23 @@ class Judge:
         self.expected = set()  # (host, file) and (host, guest) that may be there
         self.sent = [job for job in jobs if job.sent is not None]
         self.ended = [job for job in self.sent if self.record.outcome(job) is not None]
+        self.crashed = {job.id for job in self.ended
+                        if self.record.outcome(job).get("error", {}).get("code") == "crashed"}
 
     def find(self, kind, text, *jobs):
         self.findings.append(Finding(kind, text, list(jobs)))
+
+    def orphans(self, asked):
+        """Of `asked`, the jobs that have looked for orphans: of what was found, only jobs that crashed may have left it."""
+        for job in asked:
+            outcome = self.record.outcome(job)
+            if outcome is None or outcome["state"] != "succeeded":
+                self.find(CONTRADICTION, "nobody looked for orphans", job)
+                continue
+            for orphan in outcome["result"]["orphans"]:
+                if orphan["verdict"] != "unclear" and orphan["stamp"].get("job") not in self.crashed:
+                    self.find(LEFT, f"orphan on {job.host}: {json.dumps(orphan)}",
+                              *[j for j in self.sent if j.id == orphan["stamp"].get("job")])
 
     def run(self, results, dead):
         """`results`: the bodies in the results queue; `dead`: (reason, job id) of each message in the dead queue."""
@@ -93,7 +113,7 @@ class Judge:
 
     def disturbed(self, job):
         """Whether something happened to it meanwhile for which it may have been begun again."""
-        if job.ended - job.sent > 15:  # or it outlasted the broker's patience
+        if job.ended - job.sent > self.stage.ack_timeout - 5:  # it may have outlasted the broker's patience
             return True
         return any(fault.begun < job.ended and (fault.ended or job.ended) + GRACE > job.sent and
                    (job.host == "any" or job.host in fault.hosts or not fault.hosts)
@@ -188,12 +208,11 @@ class Judge:
         host = self.stage.hosts[there[0]] if there else None
         makers = {step.job.id for step in steps if there and step.effect.verb == "make" and
                   self.record.host_of(step.job) == host.name and not self.proof.volume(step.effect, host)}
-        return lambda state: state in makers if there else state is None
+        return lambda state: state in makers if there else state is None or state in self.crashed
 
-    @staticmethod
-    def _final_guest(name, there, guests):
+    def _final_guest(self, name, there, guests):
         final = guests[there[0]][name] if there else None
-        return lambda state: state == final
+        return lambda state: state == final or not there and state[0] in self.crashed
 
     def _unexplained(self, kind, name, steps, there, jobs):
         story = "; ".join(f"{s.effect.verb} {s.state}{' ' + s.code if s.code else ''}{'' if s.changed else ' unchanged'}"
@@ -225,13 +244,11 @@ class Judge:
                 self.find(CONTRADICTION, f"{key} is none of ours, and has changed")
 
     def dead(self, messages):
-        crashed = {job.id for job in self.ended
-                   if self.record.outcome(job).get("error", {}).get("code") == "crashed"}
         by_id = {job.id: job for job in self.sent}
         for reason, id in messages:
-            if id not in crashed:
+            if id not in self.crashed:
                 self.find(CONTRADICTION, f"{id} is in {PREFIX}.dead: {reason}", *([by_id[id]] if id in by_id else []))
-        for id in crashed - {id for _reason, id in messages}:
+        for id in self.crashed - {id for _reason, id in messages}:
             self.find(CONTRADICTION, f"{id} has crashed its workers, and is not in {PREFIX}.dead", by_id[id])
 
     def workers(self):

@@ -59,11 +59,16 @@ def tell(finding, stage, record, begun):
         if job.cancel is not None:
             lines.append(f"    to be cancelled: {job.cancel.moment}, ordered at {job.cancel.ordered and job.cancel.ordered - begun}")
         lines.append(f"    sent at {job.sent - begun:.2f}")
-        lines += [f"    {event.time - begun:.2f} {event.key} {event.body.decode()[-900:]}"
+        lines += [f"    {event.time - begun:.2f} {event.state}{said(event)}"
                   for event in record.events.get(job.id, []) if event.state != "progress"]
         lines += [f"    {worker.name}: {line}" for worker in stage.workers for line in worker.everything().splitlines()
                   if job.id in line]
     return "\n".join(lines)
+
+
+def said(event):
+    data = {key: value for key, value in event.data.items() if key != "job"}
+    return f" {json.dumps(data)[:900]}" if data else ""
 
 
 def history(faults, begun):

@@ -20,16 +20,22 @@ from servers import LAB, cleanup, folder, image, quietly
 
 MIB = 1 << 20
 PREFIX = "torture"
-# What a delivery may wait for its acknowledgement: short enough for real jobs to outlast it. The value is a mark, too: it
-# is found by it in the broker's channels (faults.py).
-CONSUMER_TIMEOUT_MS = 20123
-BROKER_CONF = ("--conf", f"consumer_timeout = {CONSUMER_TIMEOUT_MS}",
-               "--advanced", "{rabbit, [{channel_tick_interval, 2000}]}")
+
+
+def broker_options(ack_timeout):
+    """What a delivery may wait for its acknowledgement, in seconds: short enough for real jobs to outlast it."""
+    return ("--conf", f"consumer_timeout = {mark_of(ack_timeout)}",
+            "--advanced", "{rabbit, [{channel_tick_interval, 2000}]}")
+
+
+def mark_of(ack_timeout):
+    """In milliseconds, and so odd that it can be found by its value in the broker's channels (faults.py)."""
+    return ack_timeout * 1000 + 123
 
 
 class OneBroker(servers.Broker):
-    def __init__(self):
-        super().__init__(*BROKER_CONF)
+    def __init__(self, ack_timeout):
+        super().__init__(*broker_options(ack_timeout))
         self.uris = [self.uri]
 
 
@@ -38,8 +44,8 @@ class Cluster(servers.Server):
 
     program = "cluster"
 
-    def __init__(self):
-        super().__init__(*BROKER_CONF)
+    def __init__(self, ack_timeout):
+        super().__init__(*broker_options(ack_timeout))
         self.uris = self.env["BROKER_URIS"].split()
         self.uri = self.env["BROKER_URIS"]
 
@@ -221,8 +227,9 @@ def noise(path, mib):
 
 
 class Stage:
-    def __init__(self, hosts=2, cluster=False):
-        self.broker = Cluster() if cluster else OneBroker()
+    def __init__(self, hosts, cluster, ack_timeout):
+        self.ack_timeout = ack_timeout
+        self.broker = (Cluster if cluster else OneBroker)(ack_timeout)
         self.clustered = cluster
         self.gate = threading.Lock()  # held while the broker goes down, and by who publishes: no message is in doubt
         self.broker_life = 0  # counts what breaks all connections
