@@ -3,7 +3,8 @@
 
 /* host.orphans: what jobs have left on the host; and with `reap`, away with what nobody will finish.
  *
- * It claims nothing, for what it finds nobody has in hand; and it may be repeated, for what is gone is not found again. */
+ * It claims nothing, for what it removes nobody has in hand; and it may be repeated, for what is gone is not found
+ * again. */
 
 #include "host_internal.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * Copyright (C) the virtjob authors */
 
-/* Jobs that run here, without any broker: one after the other, each on a thread of its own, over connections of our own to
- * libvirt. All functions are for the main thread. */
+/* Jobs that run here, without any broker: one after the other, each on a thread of its own, over connections of our own
+ * to libvirt. All functions are for the main thread. */
 
 #ifndef VIRTJOB_LOCAL_H
 #define VIRTJOB_LOCAL_H
@@ -27,8 +27,8 @@ const char *local_uri(const struct cli *cli);
 struct local *local_new(const struct local_settings *settings, struct error *err);
 void local_free(struct local *local);
 
-/* Begins a job (lent until local_end) that jobfile_check has found to be good. All that it tells comes to the loop's queue
- * as ITEM_EVENT, its outcome at last as ITEM_ENDED. */
+/* Begins a job (lent until local_end) that jobfile_check has found to be good. All that it tells comes to the loop's
+ * queue as ITEM_EVENT, its outcome at last as ITEM_ENDED. */
 int local_begin(struct local *local, const struct request *request, struct error *err);
 
 /* Asks it to stop at its next safe point, and to undo what it has done. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * Copyright (C) the virtjob authors */
 
-/* One thread for all hosts: they are looked at one after the other, so that the janitor of a worker is never more than one
- * connection to be noticed. Several workers may look at one host: what one has cleared is nothing to the other. */
+/* One thread for all hosts, which are looked at one after the other: there is no hurry. Several workers may look at one
+ * host: what one has cleared is nothing to the other. */
 
 #include "janitor.h"
 

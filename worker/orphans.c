@@ -125,8 +125,8 @@ static int walk_guest(struct walk *walk, virDomainPtr dom, struct error *err)
 
     if (walk_safe_point(walk, err) < 0)
         return -1;
-    if (guest_look(walk, dom, &failure) == 0)
-        return 0;
+    if (guest_look(walk, dom, &failure) == 0 || failure.code == ERROR_UNSUPPORTED)
+        return 0; /* a driver without metadata has no stamps */
     return walk_pass_over(walk, NULL, virDomainGetName(dom), &failure, err);
 }
 
@@ -160,23 +160,40 @@ static int volume_look_use(struct walk *walk, struct orphan *volume, virStorageV
     return 0;
 }
 
+/* What libvirt has in its list without a file is just being begun, or is gone. */
+static int volume_look_sizes(struct orphan *volume, virStorageVolPtr vol, struct orphan_facts *facts,
+                             struct error *err)
+{
+    virStorageVolInfo info = { .capacity = 0 };
+
+    if (virStorageVolGetInfo(vol, &info) < 0) {
+        if (virGetLastErrorCode() != VIR_ERR_NO_STORAGE_VOL)
+            return error_set_libvirt(err, "looking at volume '%s'", volume->name);
+        if (!facts->at_work)
+            return 0;
+    }
+    volume->kind = ORPHAN_VOLUME;
+    volume->capacity = info.capacity;
+    volume->allocation = info.allocation;
+    facts->target = true;
+    return 0;
+}
+
 /* Of what only the record is to be cleared, nobody needs to know more. */
 static int volume_look_target(struct walk *walk, virStoragePoolPtr pool, struct orphan *volume,
                               struct orphan_facts *facts, struct error *err)
 {
     AUTO(volume) virStorageVolPtr vol = virStorageVolLookupByName(pool, volume->name);
-    virStorageVolInfo info;
 
     if (!vol && virGetLastErrorCode() == VIR_ERR_NO_STORAGE_VOL)
         return 0;
-    if (!vol || virStorageVolGetInfo(vol, &info) < 0)
+    if (!vol)
         return error_set_libvirt(err, "looking at volume '%s'", volume->name);
-    volume->kind = ORPHAN_VOLUME;
-    volume->capacity = info.capacity;
-    volume->allocation = info.allocation;
-    facts->target = true;
     facts->at_work = volume->stamp.state == STAMP_INTENDED && orphans_volume_at_work(vol);
-    if (volume->stamp.state == STAMP_BLANK || (volume->stamp.state == STAMP_DONE && !volume->stamp.part))
+    if (volume_look_sizes(volume, vol, facts, err) < 0)
+        return -1;
+    if (!facts->target || volume->stamp.state == STAMP_BLANK ||
+        (volume->stamp.state == STAMP_DONE && !volume->stamp.part))
         return 0;
     return volume_look_use(walk, volume, vol, facts, err);
 }

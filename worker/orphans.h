@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * Copyright (C) the virtjob authors */
 
-/* What jobs have left on a host: the records of volumes (stamp.h) in its active pools, and the guests whose stamp is not
- * done; and what each of them is: the trace of a job that is still under way, a record that nobody needs any more, or
- * something that a job has begun and nobody will finish.
+/* What jobs have left on a host: the records of volumes (stamp.h) in its active pools, and the guests whose stamp is
+ * not done; and what each of them is: the trace of a job that is still under way, a record that nobody needs any more,
+ * or something that a job has begun and nobody will finish.
  *
  * Whether a job is still under way nobody but the broker knows. So age decides, and one more rule: of a job that has
- * anything young or in work, nothing is taken for abandoned, however old. A guest or volume that does not carry our stamp
- * is never touched, nor is one that does where it may have become somebody else's: ORPHAN_UNCLEAR. */
+ * anything young or in work, nothing is taken for abandoned, however old. A guest or volume that does not carry our
+ * stamp is never touched, nor is one that does where it may have become somebody else's: ORPHAN_UNCLEAR. */
 
 #ifndef VIRTJOB_ORPHANS_H
 #define VIRTJOB_ORPHANS_H
@@ -43,9 +43,9 @@ struct orphan {
     const char *why; /* one clause; static */
     char *pool;      /* NULL: a guest */
     char *name;      /* of the volume or guest */
-    char uuid
-        [VIR_UUID_STRING_BUFLEN]; /* of the guest; of a volume, of the unfinished guest of its job that has it; or "" */
-    bool active;                  /* the guest */
+    /* Of the guest; of a volume, of the unfinished guest of its job that has it, or "". */
+    char uuid[VIR_UUID_STRING_BUFLEN];
+    bool active; /* the guest */
     struct stamp stamp;
     int64_t age_s;     /* of the stamp, by our clock: never negative; -1: not known */
     uint64_t capacity; /* of the volume */
@@ -80,8 +80,8 @@ static inline void cleanup_orphans(struct orphans *orphans)
 bool orphan_is_reapable(const struct orphan *orphan);
 
 /* Turns off and undefines an abandoned guest; deletes an abandoned volume, then its record; clears a stale record, or
- * marks the stamp of a guest as done. Looks again first: ERROR_BUSY where somebody has taken it up since. What has gone meanwhile is success, so it
- * may be repeated. */
+ * marks the stamp of a guest as done. Looks again first: ERROR_BUSY where somebody has taken it up since. What has gone
+ * meanwhile is success, so it may be repeated. */
 int orphan_reap(virConnectPtr conn, const struct orphan *orphan, struct error *err);
 
 /* "volume", "stale", "intended": as in schemas/host.orphans.json. Static. */

@@ -122,18 +122,29 @@ static int volume_check_guest(virConnectPtr conn, const struct orphan *orphan, s
                : 0;
 }
 
-/* Refused by libvirt while it is being allocated. */
+/* What is not even a file yet has no sizes. */
+static int volume_check_same(virStorageVolPtr vol, const struct orphan *orphan, struct error *err)
+{
+    virStorageVolInfo info;
+
+    if (virStorageVolGetInfo(vol, &info) == 0)
+        return info.capacity == orphan->capacity ? 0 : set_taken_up(orphan, err);
+    if (virGetLastErrorCode() == VIR_ERR_NO_STORAGE_VOL)
+        return 0;
+    return error_set_libvirt(err, "looking at volume '%s'", orphan->name);
+}
+
+/* libvirt refuses it while it is being allocated. */
 static int volume_delete(virStoragePoolPtr pool, const struct orphan *orphan, struct error *err)
 {
     AUTO(volume) virStorageVolPtr vol = virStorageVolLookupByName(pool, orphan->name);
-    virStorageVolInfo info;
 
     if (!vol && virGetLastErrorCode() == VIR_ERR_NO_STORAGE_VOL)
         return 0;
-    if (!vol || virStorageVolGetInfo(vol, &info) < 0)
+    if (!vol)
         return error_set_libvirt(err, "looking at volume '%s'", orphan->name);
-    if (info.capacity != orphan->capacity)
-        return set_taken_up(orphan, err);
+    if (volume_check_same(vol, orphan, err) < 0)
+        return -1;
     if (virStorageVolDelete(vol, 0) < 0 && virGetLastErrorCode() != VIR_ERR_NO_STORAGE_VOL)
         return error_set_libvirt(err, "deleting volume '%s'", orphan->name);
     return 0;

@@ -73,7 +73,7 @@ static struct use *uses_add(struct uses *uses)
     return &items[uses->count++];
 }
 
-/* What is neither a file, a device nor a volume, as a disk over the network, is no volume of a pool that has records. */
+/* What is neither a file, a device nor a volume, as a disk over the network, is in no pool that has records. */
 static int uses_add_source(xmlNodePtr node, void *opaque)
 {
     AUTO(xml_string) xmlChar *file = xmlGetNoNsProp(node, BAD_CAST "file");

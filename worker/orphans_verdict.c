@@ -120,6 +120,14 @@ static void settle_copies(struct orphan *items, size_t count)
             judge(&items[i], ORPHAN_UNCLEAR, "another guest has the same stamp");
 }
 
+/* What could not be looked at may be young, and of the same job. */
+static void settle_unseen(struct orphan *items, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (items[i].verdict == ORPHAN_ABANDONED && items[i].stamp.part)
+            judge(&items[i], ORPHAN_UNCLEAR, "more of its job may be where nobody could look");
+}
+
 /* The finds of one job. */
 static void settle_job(struct orphan *items, size_t count)
 {
@@ -149,5 +157,7 @@ void orphans_settle(struct orphans *orphans)
         if (orphans->items[begin].stamp.job[0])
             settle_job(orphans->items + begin, end - begin);
     }
+    if (json_array_size(orphans->unseen) > 0)
+        settle_unseen(orphans->items, orphans->count);
     qsort(orphans->items, orphans->count, sizeof(*orphans->items), compare_finds);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * Copyright (C) the virtjob authors */
 
-/* What is found and judged, and what is removed, as far as libvirt's test driver goes: it has guests and their metadata,
- * but no records of volumes. Those are in integration/orphans-*. */
+/* What is found and judged, and what is removed, as far as libvirt's test driver goes: it has guests and their
+ * metadata, but no records of volumes. Those are in integration/orphans-*. */
 
 #include "job_fixture.h"
 
@@ -192,6 +192,21 @@ START_TEST(two_guests_with_one_stamp_are_unclear)
     ck_assert_int_eq(verdict_of(&orphans, "original"), ORPHAN_UNCLEAR);
     ck_assert_int_eq(verdict_of(&orphans, "copy"), ORPHAN_UNCLEAR);
     ck_assert_int_eq(verdict_of(&orphans, "of another"), ORPHAN_ABANDONED);
+}
+END_TEST
+
+START_TEST(what_nobody_could_look_at_may_be_of_the_same_job)
+{
+    AUTO(json) json_t *unseen = json_pack("[{s:s}]", "pool", "broken");
+    struct orphan items[2];
+    struct orphans orphans = { .items = items, .count = 2, .unseen = unseen };
+
+    find(&items[0], ORPHAN_VOLUME, "part", JOB, ORPHAN_ABANDONED);
+    find(&items[1], ORPHAN_VOLUME, "all that there is", OTHER_JOB, ORPHAN_ABANDONED);
+    items[0].stamp.part = true;
+    orphans_settle(&orphans);
+    ck_assert_int_eq(verdict_of(&orphans, "part"), ORPHAN_UNCLEAR);
+    ck_assert_int_eq(verdict_of(&orphans, "all that there is"), ORPHAN_ABANDONED);
 }
 END_TEST
 
@@ -553,6 +568,7 @@ static Suite *verdict_suite(void)
     tcase_add_test(tests, a_job_under_way_protects_all_that_it_made);
     tcase_add_test(tests, blank_records_have_nothing_to_do_with_one_another);
     tcase_add_test(tests, two_guests_with_one_stamp_are_unclear);
+    tcase_add_test(tests, what_nobody_could_look_at_may_be_of_the_same_job);
     tcase_add_test(tests, guests_go_before_their_volumes);
     suite_add_tcase(suite, tests);
     return suite;
