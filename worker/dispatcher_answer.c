@@ -164,7 +164,7 @@ static bool task_needs_no_thread(struct task *task)
 {
     SCOPE_LOCK(&task->dispatcher->lock);
 
-    if (task->answer.kind != ANSWER_OUTCOME || task->again || task->ask != ASK_NEVER ||
+    if (task->answer.kind != ANSWER_OUTCOME || task->again || task->ask != ASK_NEVER || !task_is_ours(task) ||
         (task->type && task->type->sweep))
         return false;
     task_set_answering(task);
