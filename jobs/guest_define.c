@@ -281,9 +281,27 @@ static int define_take_over(struct job *job, struct guest_definition *definition
     return job_safe_point(job, err);
 }
 
-int guest_define(struct job *job, json_t **ret_result, struct error *err)
+/* Finds what is to be replaced. A job that was published twice does not know that it comes again: what it would take
+ * for another's may be its own. */
+static int define_compare(struct job *job, struct guest_definition *definition, virDomainPtr *ret_old,
+                          virDomainPtr *ret_own, struct error *err)
 {
     bool replace = job_flag(job->params, "replace", false);
+    struct error failure = ERROR_INIT;
+
+    if (guest_definition_compare(job, definition, replace, ret_old, err) == 0)
+        return 0;
+    if (job->again || err->code != ERROR_CONFLICT)
+        return -1;
+    if (define_take_over(job, definition, ret_own, &failure) < 0)
+        *err = failure;
+    else if (*ret_own)
+        *err = ERROR_INIT;
+    return err->code == ERROR_NONE ? 0 : -1;
+}
+
+int guest_define(struct job *job, json_t **ret_result, struct error *err)
+{
     AUTO(guest_definition) struct guest_definition definition = { 0 };
     AUTO(domain) virDomainPtr old = NULL;
     AUTO(domain) virDomainPtr dom = NULL;
@@ -292,13 +310,11 @@ int guest_define(struct job *job, json_t **ret_result, struct error *err)
     if (guest_definition_init(job, false, &definition, err) < 0 ||
         (job->again && define_take_over(job, &definition, &dom, err) < 0))
         return -1;
-    if (dom)
-        return guest_describe(dom, ret_result, err);
-    if (job_safe_point(job, err) < 0 || guest_definition_compare(job, &definition, replace, &old, err) < 0)
+    if (!dom && (job_safe_point(job, err) < 0 || define_compare(job, &definition, &old, &dom, err) < 0))
         return -1;
     if (old)
         return define_replace(job, &definition, old, ret_result, err);
-    if (guest_definition_create(job, &definition, &dom, err) < 0)
+    if (!dom && guest_definition_create(job, &definition, &dom, err) < 0)
         return -1;
     return guest_describe(dom, ret_result, err);
 }

@@ -86,12 +86,29 @@ static int provision_check_disk(struct provision *provision, size_t i, struct er
     return provision_check_target(provision->job, disk, i, err);
 }
 
+/* A job that was published twice does not know that it comes again: what it would take for another's may be its own. */
+static int provision_compare(struct provision *provision, struct error *err)
+{
+    AUTO(domain) virDomainPtr none = NULL;
+    struct error failure = ERROR_INIT;
+
+    if (provision->dom ||
+        guest_definition_compare(provision->job, &provision->definition, false, &none, err) == 0)
+        return 0;
+    if (provision->job->again || err->code != ERROR_CONFLICT)
+        return -1;
+    if (guest_provision_take_over(provision, &failure) < 0)
+        *err = failure;
+    else if (provision->dom)
+        *err = ERROR_INIT;
+    return err->code == ERROR_NONE ? 0 : -1;
+}
+
 static int provision_check(struct provision *provision, struct error *err)
 {
     struct guest_definition *definition = &provision->definition;
-    AUTO(domain) virDomainPtr none = NULL;
 
-    if (!provision->dom && guest_definition_compare(provision->job, definition, false, &none, err) < 0)
+    if (provision_compare(provision, err) < 0)
         return -1;
     if (guest_template_renew(definition->doc, definition->uuid,
                              json_object_get(provision->job->params, "macs"), err) < 0)

@@ -102,6 +102,17 @@ START_TEST(a_define_takes_over_the_guest_that_it_has_defined)
 }
 END_TEST
 
+/* As the second of two copies that the requester has published. */
+START_TEST(a_define_that_does_not_know_that_it_comes_again_finds_out)
+{
+    attempt(false);
+    fixture_again = false;
+    fixture_succeed("guest.define", "{s:s}", "xml", XML_NAMED("web"));
+    ck_assert(fixture_outcome.adopted);
+    ck_assert_int_eq(virConnectNumOfDefinedDomains(fixture_conn), 1);
+}
+END_TEST
+
 START_TEST(a_define_that_had_not_begun_begins)
 {
     fixture_again = true;
@@ -316,6 +327,7 @@ int main(void)
                                  the_stamp_is_done_when_the_outcome_is_safe,
                                  sweeping_what_was_never_made_is_success,
                                  a_define_takes_over_the_guest_that_it_has_defined,
+                                 a_define_that_does_not_know_that_it_comes_again_finds_out,
                                  a_define_that_had_not_begun_begins,
                                  a_cancelled_define_undoes_what_it_had_done,
                                  a_cancelled_define_keeps_what_is_to_be_kept,

@@ -134,6 +134,17 @@ START_TEST(what_is_all_done_is_taken_over)
 }
 END_TEST
 
+/* As the second of two copies that the requester has published. */
+START_TEST(a_job_that_does_not_know_that_it_comes_again_finds_out)
+{
+    attempt(true);
+    fixture_again = false;
+    fixture_succeed_with("guest.provision", params(true));
+    ck_assert(fixture_outcome.adopted);
+    ck_assert_int_eq(volume_count(), 3);
+}
+END_TEST
+
 START_TEST(a_guest_that_was_not_started_yet_is_started)
 {
     const json_t *result;
@@ -255,6 +266,7 @@ int main(void)
 {
     const TTest *const all[] = { the_guest_is_a_part_of_what_the_job_makes,
                                  what_is_all_done_is_taken_over,
+                                 a_job_that_does_not_know_that_it_comes_again_finds_out,
                                  a_guest_that_was_not_started_yet_is_started,
                                  a_cancelled_job_undoes_all_of_it,
                                  a_cancelled_job_undoes_what_had_not_been_started,
