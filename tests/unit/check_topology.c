@@ -5,6 +5,7 @@
 
 #include <check.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "topology.h"
 
@@ -30,6 +31,18 @@ START_TEST(names_are_made_under_the_prefix)
 }
 END_TEST
 
+START_TEST(no_two_markers_are_the_same)
+{
+    char one[256], two[256];
+
+    topology_marker_id("w1", one);
+    topology_marker_id("w1", two);
+    ck_assert_int_eq(strncmp(one, "marker/w1/", 10), 0);
+    ck_assert_uint_eq(strlen(one), 10 + 32);
+    ck_assert_str_ne(one, two);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("topology");
@@ -38,6 +51,7 @@ int main(void)
     int failed;
 
     tcase_add_test(tcase, names_are_made_under_the_prefix);
+    tcase_add_test(tcase, no_two_markers_are_the_same);
     suite_add_tcase(suite, tcase);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
