@@ -262,6 +262,8 @@ int volume_record_intend(struct job *job, const struct volume_build *build, stru
         return 0;
     if (!wanted.result)
         return error_set_memory(err);
+    if (job_safe_point(job, err) < 0)
+        return -1;
     return record_put(job, build, &wanted, err);
 }
 
@@ -295,14 +297,19 @@ static bool capacity_fits(uint64_t capacity, uint64_t wanted)
     return capacity >= wanted && capacity - wanted < ROUNDING;
 }
 
-/* A copy that grows has the capacity of its source first; and what was begun only just now holds nothing. */
+/* A copy that grows has the capacity of its source first; and what was begun only just now holds nothing. What a job has
+ * finished may have become anything since. */
 int volume_record_fits(const struct stamp *stamp, virStorageVolPtr vol, struct error *err)
 {
     json_int_t source = job_integer(stamp->result, "source_capacity", 0);
     virStorageVolInfo info;
 
+    if (stamp->state == STAMP_DONE)
+        return 1;
     if (virStorageVolGetInfo(vol, &info) < 0)
         return volume_error(err, "looking at volume '%s'", virStorageVolGetName(vol));
+    if (stamp_is_late(stamp, vol))
+        return 0;
     if (stamp->capacity == 0 || capacity_fits(info.capacity, stamp->capacity) ||
         (source > 0 && capacity_fits(info.capacity, (uint64_t)source)))
         return 1;

@@ -43,6 +43,7 @@ struct stamp {
     bool replaced;   /* guests: there was another definition before: to undefine the guest undoes nothing */
     int64_t time_ms; /* since 1970: when it was first written; of a blank one when its file was, 0 unknown */
     uint64_t capacity; /* volumes: of what is to be made; 0: not told */
+    int64_t file_ns;   /* volumes, intended: when its file was written, by that file system's clock */
     json_t *result;    /* volumes: what the handler wants to know again; NULL: nothing */
 };
 
@@ -69,6 +70,11 @@ bool stamp_is_record(const char *volume);
 
 /* Fills `ret_stamp` (stamp_done), with STAMP_NONE where there is none. -1 where nothing is known. */
 int stamp_read_volume(virStoragePoolPtr pool, const char *volume, struct stamp *ret_stamp, struct error *err);
+
+/* Whether the volume was there before its record was written, so that the record says nothing of it: a worker that had been
+ * stopped for long wrote it too late, or the volume is somebody else's. `stamp` is an intended one, as it was read. Where
+ * nothing tells, false. */
+bool stamp_is_late(const struct stamp *stamp, virStorageVolPtr vol);
 
 /* Makes the record, as intended, with the time of now where `stamp` has none. ERROR_BUSY where there is one already, be
  * it whose it may. *ret_kept (may be NULL) is false where the pool has none. */

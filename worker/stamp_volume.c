@@ -21,8 +21,10 @@
 /* Sparse: on the disk it is one block. A larger one is done, whatever its text says. */
 #define RECORD_BYTES 65536
 #define DONE_BYTES   (2 * RECORD_BYTES)
+/* Of its text, with the zero at its end. */
+#define TEXT_BYTES 8192
 
-#define NOT_KEPT     1
+#define NOT_KEPT   1
 
 /* Who reads a record has it in use for a moment, in which libvirt refuses to change it. */
 #define INSISTENCE     100
@@ -92,14 +94,45 @@ static int stream_read(virStreamPtr stream, char *text, size_t size, size_t *ret
     return got == 0 ? virStreamFinish(stream) : virStreamAbort(stream);
 }
 
-/* Whose it is nobody knows; when it was made says whether somebody may be at it. */
-static void record_date_blank(virStorageVolPtr record, struct stamp *stamp)
+/* 0 where libvirt does not tell. */
+static int64_t volume_time_ns(xmlDocPtr doc, const char *xpath)
 {
-    AUTO(string) char *text = virStorageVolGetXMLDesc(record, 0);
-    AUTO(xml_doc) xmlDocPtr doc = text ? xml_parse(text, "volume", NULL, NULL) : NULL;
-    AUTO(string) char *mtime = doc ? xml_get(doc, "/volume/target/timestamps/mtime") : NULL;
+    AUTO(string) char *text = doc ? xml_get(doc, xpath) : NULL;
+    char *rest = NULL;
+    int64_t seconds = text ? strtoll(text, &rest, 10) : 0;
 
-    stamp->time_ms = mtime ? (int64_t)(strtod(mtime, NULL) * 1000) : 0;
+    if (seconds <= 0 || seconds > INT64_MAX / 2000000000)
+        return 0;
+    return seconds * 1000000000 + (*rest == '.' ? strtoll(rest + 1, NULL, 10) % 1000000000 : 0);
+}
+
+static xmlDocPtr volume_describe(virStorageVolPtr vol)
+{
+    AUTO(string) char *text = virStorageVolGetXMLDesc(vol, 0);
+
+    return text ? xml_parse(text, "volume", NULL, NULL) : NULL;
+}
+
+#define MTIME "/volume/target/timestamps/mtime"
+#define BTIME "/volume/target/timestamps/btime"
+
+bool stamp_is_late(const struct stamp *stamp, virStorageVolPtr vol)
+{
+    AUTO(xml_doc) xmlDocPtr doc = volume_describe(vol);
+    int64_t born_ns = volume_time_ns(doc, BTIME);
+    int64_t made_ns = born_ns ? born_ns : volume_time_ns(doc, MTIME);
+
+    return stamp->file_ns > 0 && made_ns > 0 && made_ns < stamp->file_ns;
+}
+
+/* Of a blank one nothing else tells whether somebody may be at it. */
+static void record_date(virStorageVolPtr record, struct stamp *stamp)
+{
+    AUTO(xml_doc) xmlDocPtr doc = volume_describe(record);
+
+    stamp->file_ns = volume_time_ns(doc, MTIME);
+    if (stamp->state == STAMP_BLANK)
+        stamp->time_ms = stamp->file_ns / 1000000;
 }
 
 /* What cannot be read since it has gone, is just being made, or cannot be read at all by this driver. */
@@ -122,30 +155,32 @@ static int record_read_state(virStorageVolPtr record, struct stamp *stamp, struc
 {
     virStorageVolInfo info;
 
-    if (stamp->state == STAMP_BLANK)
-        record_date_blank(record, stamp);
-    if (stamp->state != STAMP_INTENDED)
-        return 0;
-    if (virStorageVolGetInfo(record, &info) < 0)
+    if (stamp->state == STAMP_INTENDED && virStorageVolGetInfo(record, &info) < 0)
         return record_read_not(record, stamp, err);
-    if (info.capacity > RECORD_BYTES)
+    if (stamp->state == STAMP_INTENDED && info.capacity > RECORD_BYTES)
         stamp->state = STAMP_DONE;
+    if (stamp->state != STAMP_DONE)
+        record_date(record, stamp);
+    return 0;
+}
+
+/* All but whether it has grown. */
+static int record_read_text(virStorageVolPtr record, struct stamp *ret_stamp, struct error *err)
+{
+    AUTO(stream) virStreamPtr stream = virStreamNew(virStorageVolGetConnect(record), 0);
+    char text[TEXT_BYTES];
+    size_t length = 0;
+
+    if (!stream || virStorageVolDownload(record, stream, 0, sizeof(text), 0) < 0 ||
+        stream_read(stream, text, sizeof(text), &length) < 0)
+        return record_read_not(record, ret_stamp, err);
+    stamp_from_text(text, length, ret_stamp);
     return 0;
 }
 
 static int record_read(virStorageVolPtr record, struct stamp *ret_stamp, struct error *err)
 {
-    AUTO(stream) virStreamPtr stream = virStreamNew(virStorageVolGetConnect(record), 0);
-    AUTO(string) char *text = malloc(RECORD_BYTES);
-    size_t length = 0;
-
-    if (!text)
-        return error_set_memory(err);
-    if (!stream || virStorageVolDownload(record, stream, 0, RECORD_BYTES, 0) < 0 ||
-        stream_read(stream, text, RECORD_BYTES, &length) < 0)
-        return record_read_not(record, ret_stamp, err);
-    stamp_from_text(text, length, ret_stamp);
-    if (record_read_state(record, ret_stamp, err) == 0)
+    if (record_read_text(record, ret_stamp, err) == 0 && record_read_state(record, ret_stamp, err) == 0)
         return 0;
     stamp_done(ret_stamp);
     return -1;
@@ -155,9 +190,9 @@ int stamp_read_volume(virStoragePoolPtr pool, const char *volume, struct stamp *
 {
     AUTO(volume) virStorageVolPtr record = NULL;
 
+    *ret_stamp = (struct stamp){ .state = STAMP_NONE };
     if (record_find(pool, volume, &record, err) < 0)
         return -1;
-    *ret_stamp = (struct stamp){ .state = STAMP_NONE };
     return record ? record_read(record, ret_stamp, err) : 0;
 }
 
@@ -235,7 +270,7 @@ static int record_upload(virStorageVolPtr record, const struct stamp *stamp, str
 
     if (!text)
         return -1;
-    if (size > RECORD_BYTES)
+    if (size > TEXT_BYTES)
         return error_set(err, ERROR_INTERNAL, "the record of a volume has %zu bytes", size);
     if (record_open(record, size, &stream) == 0 && stream_write(stream, text, size) == 0)
         return 0;
@@ -340,7 +375,7 @@ int stamp_clear_volume(virStoragePoolPtr pool, const char *volume, const char *j
         return -1;
     if (!record)
         return 0;
-    if (job && record_read(record, &stamp, err) < 0)
+    if (job && record_read_text(record, &stamp, err) < 0)
         return -1;
     if (job && !stamp_is_of(&stamp, job))
         return 0;
