@@ -281,6 +281,15 @@ static bool task_cancel(struct task *task)
     return false;
 }
 
+void task_summarize(const struct task *task, enum outcome_state state, struct ended *ret_ended)
+{
+    *ret_ended = (struct ended){ .type = task_type_name(task),
+                                 .where = task->host ? hypervisor_name(task->host) : ANY_HOST,
+                                 .any = task->request.host && strcmp(task->request.host, ANY_HOST) == 0,
+                                 .state = state };
+    memcpy(ret_ended->id, task->request.id, sizeof(ret_ended->id));
+}
+
 /* A copy of what is needed to say that a job has ended. */
 static bool late_of(struct dispatcher *dispatcher, const char *job_id, struct ended *ret_late)
 {
@@ -289,10 +298,7 @@ static bool late_of(struct dispatcher *dispatcher, const char *job_id, struct en
 
     HASH_FIND_STR(dispatcher->tasks, job_id, task);
     if (task && task_cancel(task)) {
-        *ret_late = (struct ended){ .state = task->answer.outcome.state };
-        snprintf(ret_late->type, sizeof(ret_late->type), "%s", task_type_name(task));
-        snprintf(ret_late->host, sizeof(ret_late->host), "%s", task->request.host);
-        snprintf(ret_late->where, sizeof(ret_late->where), "%s", task_host(task));
+        task_summarize(task, task->answer.outcome.state, ret_late);
         return task->answer.kind == ANSWER_OUTCOME;
     }
     if (!task && ended)
@@ -310,10 +316,6 @@ void dispatcher_cancel(struct dispatcher *dispatcher, const char *job_id, const 
     orders_add(&dispatcher->orders, job_id, reason, given_ms);
     is_late = late_of(dispatcher, job_id, &late);
     pthread_mutex_unlock(&dispatcher->lock);
-    if (is_late) {
-        struct request request = { .type = late.type, .host = late.host };
-
-        snprintf(request.id, sizeof(request.id), "%s", job_id);
-        dispatcher_tell_late(dispatcher, &request, late.where, late.state);
-    }
+    if (is_late)
+        dispatcher_tell_late(dispatcher, &late);
 }

@@ -33,12 +33,14 @@ static void task_settle(struct task *task, bool requeue)
 static void task_remember(struct task *task)
 {
     enum outcome_state state = task->answer.outcome.state;
+    struct ended ended;
 
-    if (task->answer.kind == ANSWER_REPEAT &&
-        outcome_state_of_key(task->past.outcome->routing_key, &state) < 0)
+    if (task->answer.kind == ANSWER_RETRY || task->answer.kind == ANSWER_FORWARD)
         return;
-    if (task->answer.kind == ANSWER_OUTCOME || task->answer.kind == ANSWER_REPEAT)
-        ended_add(&task->dispatcher->ended, &task->request, task_host(task), state);
+    if (task->answer.kind == ANSWER_REPEAT)
+        outcome_state_of_key(task->past.outcome->routing_key, &state);
+    task_summarize(task, state, &ended);
+    ended_add(&task->dispatcher->ended, &ended);
 }
 
 /* Its outcome is safe: nobody holds it any more but this. */
@@ -380,12 +382,14 @@ void task_bury(struct task *task, const struct delivery *delivery, const char *r
     publisher_dead(dispatcher->settings.publisher, &way, delivery, reason, task_buried, task);
 }
 
-void dispatcher_tell_late(struct dispatcher *dispatcher, const struct request *request, const char *where,
-                          enum outcome_state state)
+void dispatcher_tell_late(struct dispatcher *dispatcher, const struct ended *late)
 {
     const struct dispatcher_settings *settings = &dispatcher->settings;
+    struct request request = { .type = (char *)late->type,
+                               .host = (char *)(late->any ? ANY_HOST : late->where) };
 
+    memcpy(request.id, late->id, sizeof(request.id));
     publisher_job_event(
-        settings->publisher, NULL, request, "not-cancelled", where,
-        json_pack("{s:s, s:s}", "state", outcome_state_name(state), "worker", settings->worker));
+        settings->publisher, NULL, &request, "not-cancelled", late->where,
+        json_pack("{s:s, s:s}", "state", outcome_state_name(late->state), "worker", settings->worker));
 }

@@ -5,7 +5,6 @@
 
 #include "dispatcher_ended.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #define ENDED_MAX 8192
@@ -37,19 +36,14 @@ void ended_remove(struct ended **list, const char *id)
         ended_delete(list, ended);
 }
 
-void ended_add(struct ended **list, const struct request *request, const char *where,
-               enum outcome_state state)
+void ended_add(struct ended **list, const struct ended *like)
 {
-    struct ended *ended = calloc(1, sizeof(*ended));
+    struct ended *ended = malloc(sizeof(*ended));
 
     if (!ended)
         return;
-    ended_remove(list, request->id);
-    snprintf(ended->id, sizeof(ended->id), "%s", request->id);
-    snprintf(ended->type, sizeof(ended->type), "%s", request->type ? request->type : "");
-    snprintf(ended->host, sizeof(ended->host), "%s", request->host ? request->host : "");
-    snprintf(ended->where, sizeof(ended->where), "%s", where);
-    ended->state = state;
+    ended_remove(list, like->id);
+    *ended = *like;
     HASH_ADD_STR(*list, id, ended);
     if (HASH_COUNT(*list) > ENDED_MAX)
         ended_delete(list, *list);

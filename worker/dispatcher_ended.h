@@ -13,9 +13,9 @@
 
 struct ended {
     char id[REQUEST_ID_SIZE];
-    char type[65];
-    char host[65];  /* as it was asked for */
-    char where[65]; /* where it ran */
+    bool any;         /* it was for any host */
+    const char *type; /* static, as `where`: the host on which it ran */
+    const char *where;
     enum outcome_state state;
     UT_hash_handle hh; /* uthash keeps the order of insertion: the oldest comes first */
 };
@@ -23,9 +23,8 @@ struct ended {
 /* NULL where it is not known. An empty list is NULL. */
 const struct ended *ended_find(struct ended *list, const char *id);
 
-/* Without memory, nothing is remembered. */
-void ended_add(struct ended **list, const struct request *request, const char *where,
-               enum outcome_state state);
+/* Copies what `like` tells. Without memory, nothing is remembered. */
+void ended_add(struct ended **list, const struct ended *like);
 void ended_remove(struct ended **list, const char *id);
 void ended_free_all(struct ended **list);
 

@@ -16,6 +16,8 @@
 #include "dispatcher_task.h"
 #include "thread_pool.h"
 
+#define ANY_HOST "any"
+
 /* The threads of one host, so that one that hangs holds up no other. */
 struct host_pools {
     struct thread_pool *lanes[DISPATCHER_LANES];
@@ -65,6 +67,9 @@ void task_remove(struct task *task);
 
 void dispatcher_unbusy(struct dispatcher *dispatcher);
 
+/* What is remembered of a job that has ended. */
+void task_summarize(const struct task *task, enum outcome_state state, struct ended *ret_ended);
+
 /* Each wants it free. */
 
 struct publisher_way task_way(const struct task *task);
@@ -87,8 +92,7 @@ void task_forget(struct task *task);
 /* What cannot be answered: it has no id, or one under which something else is being done. */
 void task_bury(struct task *task, const struct delivery *delivery, const char *reason);
 
-/* The order comes too late. `where`: the host on which it ran. */
-void dispatcher_tell_late(struct dispatcher *dispatcher, const struct request *request, const char *where,
-                          enum outcome_state state);
+/* The order to cancel this job comes too late. */
+void dispatcher_tell_late(struct dispatcher *dispatcher, const struct ended *late);
 
 #endif

@@ -12,8 +12,6 @@
 #include "metrics.h"
 #include "monotonic.h"
 
-#define ANY_HOST "any"
-
 static bool task_only_looks(const struct task *task)
 {
     return task->type->claims[0].resource == JOB_NOTHING;
