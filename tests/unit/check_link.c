@@ -29,6 +29,7 @@ static void setup(void)
     memset(fates, 0, sizeof(fates));
     order[0] = '\0';
     log_init(LOG_LEVEL_ERROR, false);
+    metrics_reset();
 }
 
 static struct link *new_link(bool once, struct error *err)
