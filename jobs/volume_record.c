@@ -372,7 +372,8 @@ int volume_stamp_clear(struct job *job, const json_t *ref, struct error *err)
         return stamp_clear_volume(pool, job_string(ref, "volume", ""), job->id, err);
     if (failure.code == ERROR_NOT_FOUND)
         return 0;
-    *err = failure;
+    if (err)
+        *err = failure;
     return -1;
 }
 
