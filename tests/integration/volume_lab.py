@@ -3,6 +3,7 @@
 
 """What the tests of volumes share: one worker on one libvirtd, files with content, small file systems."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -146,8 +147,9 @@ class Driver:
 
     def _end(self):
         if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.close()
+        self.kill()
         log = self.log_path.read_text(errors="replace")
         check(not COMPLAINTS.search(log), f"a checker complained:\n{log}")
 
