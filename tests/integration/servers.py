@@ -224,6 +224,7 @@ class Worker:
         self.hosts = {"node1": "test:///default"} if hosts is None else hosts
         self.directory = folder("worker")
         self.settings = {"broker": {"uri": uri or self.broker.uri, "prefix": self.prefix}, "worker": {"name": name},
+                         "limits": {"retry_delays": "1s"},  # what may pass, soon has in a test
                          **{f"host {host}": {"uri": address} for host, address in self.hosts.items()}}
         for section, values in sections.items():
             self.settings.setdefault(section, {}).update(values)
