@@ -16,9 +16,10 @@
 #include "metrics.h"
 #include "monotonic.h"
 
-#define PAUSE_MIN_MS 200
-#define PAUSE_MAX_MS 10000
-#define STABLE_MS    5000 /* a connection that held so long was a good one: the next comes soon */
+#define PAUSE_MIN_MS  200
+#define PAUSE_MAX_MS  10000
+#define PAUSE_ROOM_MS 1000 /* to ask for room costs nothing */
+#define STABLE_MS     5000 /* a connection that held so long was a good one: the next comes soon */
 
 static const char stopped[] = "stopped";
 
@@ -133,8 +134,6 @@ static void watch_once(struct watch *watch, bool *up)
     virConnectPtr conn = NULL;
     const char *reason = NULL;
 
-    if (watch_tell_end(watch) < 0) /* the next epoch would have no room either */
-        return;
     if (!epoch || hypervisor_acquire_within(watch->hypervisor, HYPERVISOR_EVENTS, 0, &conn, &err) < 0)
         return watch_note_down(watch, up, err.message);
     if (epoch_connect(epoch, conn, &err) == 0) {
@@ -166,10 +165,13 @@ static void *watch_main(void *opaque)
 
     for (int pause = 0; watch_pause(watch, pause);) {
         int64_t since = monotonic_now_ms();
+        bool has_room = watch_tell_end(watch) == 0;
+        int longest = has_room ? PAUSE_MAX_MS : PAUSE_ROOM_MS;
 
-        watch_once(watch, &up);
+        if (has_room)
+            watch_once(watch, &up);
         pause = pause * 2 < PAUSE_MIN_MS || monotonic_now_ms() - since > STABLE_MS ? PAUSE_MIN_MS : pause * 2;
-        pause = pause > PAUSE_MAX_MS ? PAUSE_MAX_MS : pause;
+        pause = pause > longest ? longest : pause;
     }
     watch_tell_end(watch);
     return NULL;

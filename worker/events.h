@@ -41,7 +41,7 @@ struct watch_event {
 /* Called in the order of seq, one call at a time, from the event loop's thread or the watch's, under the watch's mutex:
  * must not block, nor call watch_start, watch_stop or watch_free. 0: taken; it may keep a reference to `data`. -1: there
  * is no room now; the next call comes with `host.disconnected` of that epoch, and then `host.connected` of another, each
- * of them again and again (0.2 to 10 s apart) until it is taken. */
+ * of them again and again until it is taken. */
 typedef int (*watch_sink)(void *opaque, const struct watch_event *event);
 
 /* `hypervisor` and `opaque` must outlive watch_stop. Nothing happens before watch_start. */
