@@ -278,14 +278,12 @@ static void task_sweep(struct task *task)
     kill_point("after-sweep");
 }
 
-/* It ended here in good order, so that beginning it was no crash. */
-static void task_take_back_note(struct task *task)
+void task_take_back_note(struct task *task)
 {
     const struct dispatcher_settings *settings = &task->dispatcher->settings;
 
-    if (task->noted_begun)
+    if (atomic_exchange(&task->noted_begun, false))
         publisher_note(settings->publisher, NULL, task->request.id, "returned", settings->worker, NULL, NULL);
-    task->noted_begun = false;
 }
 
 static void task_answer_and_wait(struct task *task)

@@ -89,6 +89,19 @@ static void task_give_up(struct task *task)
     pthread_cond_broadcast(&task->dispatcher->changed);
 }
 
+/* With the lock held. A call that cannot be interrupted may keep its thread for hours yet, and the job may come back here
+ * meanwhile: then it is judged anew, as at any other worker, and must not wait for that thread. */
+static void task_step_aside(struct task *task)
+{
+    struct dispatcher *dispatcher = task->dispatcher;
+
+    task_give_up(task);
+    task_leave_table(task);
+    if (task->ticket)
+        claims_leave(dispatcher->claims, task->ticket, task_ready);
+    task_take_back_note(task);
+}
+
 /* With the lock held. */
 static bool task_has_expired(const struct task *task)
 {
@@ -120,7 +133,7 @@ static void task_tick(struct task *task)
     if (!task_waits_in_vain(task))
         return;
     if (task->has_thread)
-        task_give_up(task);
+        task_step_aside(task);
     else if (task->state == TASK_HELD && !task->queued)
         task_remove(task);
 }
@@ -159,14 +172,10 @@ int dispatcher_drain(struct dispatcher *dispatcher, int timeout_ms)
 /* With the lock held: a worker that ends in good order is no crash of what it had begun. */
 static void dispatcher_take_back_notes(struct dispatcher *dispatcher)
 {
-    const struct dispatcher_settings *settings = &dispatcher->settings;
     struct task *task, *next;
 
     HASH_ITER (hh, dispatcher->tasks, task, next) {
-        if (!task->noted_begun)
-            continue;
-        task->noted_begun = false;
-        publisher_note(settings->publisher, NULL, task->request.id, "returned", settings->worker, NULL, NULL);
+        task_take_back_note(task);
     }
 }
 

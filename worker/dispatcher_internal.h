@@ -86,6 +86,9 @@ void task_answer(struct task *task);
 /* On its thread: publishes a note, over the connection of the delivery, and waits until it is safe. False: it is lost. */
 bool task_note(struct task *task, const char *what, const char *word);
 
+/* It is let go here in good order, so that beginning it was no crash. With the lock or without it. */
+void task_take_back_note(struct task *task);
+
 /* Its job is another worker's: says so, where it was noted as begun, and forgets it. */
 void task_forget(struct task *task);
 

@@ -7,6 +7,8 @@
 #ifndef VIRTJOB_DISPATCHER_TASK_H
 #define VIRTJOB_DISPATCHER_TASK_H
 
+#include <stdatomic.h>
+
 #include <uthash.h>
 
 #include "claims.h"
@@ -63,9 +65,9 @@ struct task {
     uint64_t answer_epoch; /* of the connection that its answer goes over */
     enum task_ask ask;
     struct dispatcher_past past;
-    char placed[64]; /* `past.placed` is here */
-    bool noted_begun;
-    int64_t placed_ms; /* monotonic: when it was last noted where the job runs; 0: never */
+    char placed[64];         /* `past.placed` is here */
+    atomic_bool noted_begun; /* whoever takes it back tells the journal */
+    int64_t placed_ms;       /* monotonic: when it was last noted where the job runs; 0: never */
     bool cancelled;
     char *reason;        /* of the order to cancel */
     struct job_run *run; /* while it runs, and until its stamps are cleared */

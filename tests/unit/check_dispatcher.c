@@ -813,6 +813,21 @@ START_TEST(a_job_whose_delivery_does_not_come_back_is_left_alone)
 }
 END_TEST
 
+START_TEST(a_job_that_was_given_up_and_comes_back_does_not_wait_for_the_call_it_was_in)
+{
+    deliver(1, "test.hold", "a");
+    wait_begun(1);
+    reconnect(JOB_LONG);
+    dispatcher_tick(dispatcher);
+    deliver_over(connection, true, 1, "test.hold", "a");
+    wait_begun(2);
+    let_go(2);
+    wait_count(&acknowledged_count, 1);
+    ck_assert_int_eq(dispatcher_drain(dispatcher, SECONDS_MAX * 1000), 0);
+    ck_assert_int_eq(outcome_count, 1);
+}
+END_TEST
+
 START_TEST(a_running_job_is_cancelled_at_its_safe_point_and_undone)
 {
     deliver(1, "test.stop", "a");
@@ -907,6 +922,7 @@ static void add_tests_of_coming_again(TCase *tests)
     tcase_add_test(tests, an_answer_that_was_lost_is_given_again_when_its_delivery_comes_back);
     tcase_add_test(tests, a_lost_answer_gives_way_to_the_one_that_another_worker_gave);
     tcase_add_test(tests, a_job_whose_delivery_does_not_come_back_is_left_alone);
+    tcase_add_test(tests, a_job_that_was_given_up_and_comes_back_does_not_wait_for_the_call_it_was_in);
     tcase_add_test(tests, a_running_job_is_cancelled_at_its_safe_point_and_undone);
     tcase_add_test(tests, a_job_is_cancelled_before_it_comes);
     tcase_add_test(tests, a_waiting_job_is_cancelled_without_its_turn);
