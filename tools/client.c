@@ -4,41 +4,23 @@
 /* Callbacks run on the link's thread and never wait: the loop's queue has room for whatever the broker may have sent
  * (prefetch) and for the fate of each message. */
 
-#include "client.h"
+#include "client_internal.h"
 
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cleanup.h"
-#include "link.h"
-#include "topology.h"
 
 #define CONFIG_DEFAULT "/etc/virtjob/virtjobd.conf"
 #define EVENT_SIZE_MAX (64u << 20) /* a snapshot of many guests */
 #define CLOSE_MS       2000
+#define READER_TRIES   50
+#define READER_WAIT_US 40000
 
 CLEANUP_DEFINE(client, struct client *, client_close)
-
-struct client {
-    struct config_broker broker; /* shares the strings of the configuration */
-    struct link *link;
-    struct topology *topology;
-    struct loop *loop;
-    const char *const *keys;
-    const struct client_reading *reading; /* NULL: events */
-    bool has_read;                        /* the link's thread's */
-    bool down;                            /* the connection was lost; the main thread's */
-};
-
-/* One message on its way. */
-struct sending {
-    struct client *client;
-    size_t index;
-};
 
 struct config *client_config(const struct cli *cli, struct error *err)
 {
@@ -64,7 +46,7 @@ struct config *client_config(const struct cli *cli, struct error *err)
     return config_load(path, sets, count, err);
 }
 
-static void client_tell(struct client *client, struct item *item)
+void client_tell(struct client *client, struct item *item)
 {
     if (item && queue_offer(client->loop->queue, item, 0) < 0)
         item_free(item);
@@ -78,6 +60,24 @@ static int client_bind(struct client *client, struct link *link, const char *que
     return link_consume(link, queue, CLIENT_PREFETCH, NULL, err);
 }
 
+/* What another one has just looked at lies there again only when the broker has done with its connection, which then
+ * is no consumer any more; it tells nobody of that. */
+static int client_count_dead(const struct client *client, struct link *link, size_t *ret_count,
+                             struct error *err)
+{
+    size_t consumers;
+
+    for (int tries = 0; tries < READER_TRIES; tries++) {
+        if (tries > 0)
+            usleep(READER_WAIT_US);
+        if (link_count_messages(link, client->topology->dead, ret_count, &consumers, err) < 0)
+            return -1;
+        if (consumers == 0)
+            break;
+    }
+    return 0;
+}
+
 /* Once only: over another connection the same messages would come again. */
 static int client_read_dead(struct client *client, struct link *link, struct error *err)
 {
@@ -88,7 +88,7 @@ static int client_read_dead(struct client *client, struct link *link, struct err
     if (client->has_read)
         return 0;
     client->has_read = true;
-    if (link_count_messages(link, queue, &count, err) < 0)
+    if (client_count_dead(client, link, &count, err) < 0)
         return -1;
     if (!(item = item_new(ITEM_COUNT)))
         return error_set_memory(err);
@@ -149,20 +149,6 @@ static void client_on_closed(struct link *link, void *opaque)
 {
     (void)link;
     client_tell(opaque, item_new(ITEM_DOWN));
-}
-
-static void client_on_settled(void *opaque, const struct message *message, enum message_fate fate)
-{
-    struct sending *sending = opaque;
-    struct item *item = item_new(ITEM_SETTLED);
-
-    (void)message;
-    if (item) {
-        item->index = sending->index;
-        item->fate = fate;
-    }
-    client_tell(sending->client, item);
-    free(sending);
 }
 
 /* Whatever the reason, the broker is not there for us. The most common one has a better word than the broker's. */
@@ -259,77 +245,6 @@ void client_close(struct client *client)
     free(client);
 }
 
-/* Takes the message, which may be NULL for want of memory. */
-static int client_send(struct client *client, size_t index, struct message *message, struct error *err)
-{
-    struct sending *sending = calloc(1, sizeof(*sending));
-
-    if (!message || !sending) {
-        message_free(message);
-        free(sending);
-        return error_set_memory(err);
-    }
-    *sending = (struct sending){ client, index };
-    message->settled = client_on_settled;
-    message->opaque = sending;
-    if (link_publish(client->link, message) < 0)
-        return error_set(err, ERROR_BROKER, "the connection to the broker has ended");
-    return 0;
-}
-
-/* Takes the text. */
-static struct message *client_message(const char *exchange, const char *key, char *text)
-{
-    struct message *message = message_new(exchange, key, text, strlen(text));
-
-    if (!message)
-        return NULL;
-    message->content_type = strdup("application/json");
-    message->timestamp = (uint64_t)time(NULL);
-    message->persistent = true;
-    message->mandatory = true;
-    return message;
-}
-
-int client_submit(struct client *client, size_t index, char *text, const char *id, const char *type,
-                  const char *host, struct error *err)
-{
-    char key[256];
-    struct message *message;
-
-    snprintf(key, sizeof(key), "%s@%s", type, host);
-    message = client_message(client->topology->jobs, key, text);
-    if (message)
-        message->message_id = strdup(id);
-    return client_send(client, index, message, err);
-}
-
-int client_cancel(struct client *client, size_t index, const char *id, const char *reason, struct error *err)
-{
-    AUTO(json) json_t *order = json_pack("{ss ss*}", "cancel", id, "reason", reason);
-    char *text = order ? json_dumps(order, JSON_COMPACT) : NULL;
-
-    return client_send(client, index, text ? client_message(client->topology->control, "cancel", text) : NULL,
-                       err);
-}
-
-/* Over the letter's own connection only: when that is lost, somebody else may have the letter, and requeue it too. */
-int client_requeue(struct client *client, size_t index, const struct letter *letter, const char *new_id,
-                   struct error *err)
-{
-    struct message *message = letter_message(letter, client->topology->jobs, new_id, err);
-
-    if (!message)
-        return -1;
-    message->epoch = letter->delivery->tag.epoch;
-    return client_send(client, index, message, err);
-}
-
-void client_drop(struct client *client, const struct letter *letter)
-{
-    link_settle(client->link, letter->delivery->tag, LINK_ACK);
-}
-
 /* The queue was the connection's own: what came in between went past it. */
 static void client_show_up(struct client *client)
 {
@@ -365,20 +280,4 @@ void client_show(struct client *client, const struct item *item)
     case ITEM_LETTER:
         break;
     }
-}
-
-void client_explain_returned(const struct client *client, const char *id, const char *type, const char *host)
-{
-    view_note(client->loop->view,
-              "job %s: no queue takes '%s@%s': no virtjobd on this broker serves the host '%s' under the "
-              "exchange '%s', or it is too old for this type; nothing was done",
-              id, type, host, host, client->topology->jobs);
-}
-
-void client_explain_no_control(const struct client *client, const char *id)
-{
-    view_note(client->loop->view,
-              "job %s: nobody takes orders at the exchange '%s': no virtjobd that can cancel has run on this "
-              "broker with this prefix, or this user may not write there; nothing was ordered",
-              id, client->topology->control);
 }

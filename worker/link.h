@@ -104,8 +104,10 @@ struct link_argument {
 int link_declare_exchange(struct link *link, const char *name, const char *kind, struct error *err);
 int link_declare_queue(struct link *link, const char *name, const struct link_argument *arguments,
                        struct error *err);
-/* How many messages wait in a queue that is there already; those handed out and not settled are not counted. */
-int link_count_messages(struct link *link, const char *queue, size_t *ret_count, struct error *err);
+/* How many messages wait in a queue that is there already, not counting those handed out and not settled; and how many
+ * consumers it has. */
+int link_count_messages(struct link *link, const char *queue, size_t *ret_messages, size_t *ret_consumers,
+                        struct error *err);
 /* A server-named, exclusive, auto-deleted queue; its name is copied into `ret_name` (at least 256 bytes). */
 int link_declare_private_queue(struct link *link, char *ret_name, struct error *err);
 int link_bind(struct link *link, const char *queue, const char *exchange, const char *routing_key,

@@ -291,7 +291,8 @@ void link_disconnect(struct link *link, bool politely)
     if (politely) {
         amqp_set_rpc_timeout(link->amqp, &short_patience);
         link_touch(link);
-        amqp_connection_close(link->amqp, AMQP_REPLY_SUCCESS);
+        if (link_settle_for_good(link) == 0)
+            amqp_connection_close(link->amqp, AMQP_REPLY_SUCCESS);
     }
     amqp_destroy_connection(link->amqp);
     link->amqp = NULL;

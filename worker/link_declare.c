@@ -66,14 +66,16 @@ int link_declare_queue(struct link *link, const char *name, const struct link_ar
     return link_check(link, err, "queue", name);
 }
 
-int link_count_messages(struct link *link, const char *queue, size_t *ret_count, struct error *err)
+int link_count_messages(struct link *link, const char *queue, size_t *ret_messages, size_t *ret_consumers,
+                        struct error *err)
 {
     const amqp_queue_declare_ok_t *there =
         amqp_queue_declare(link->amqp, LINK_CHANNEL, link_bytes(queue), 1, 1, 0, 0, amqp_empty_table);
 
     if (link_check(link, err, "queue", queue) < 0)
         return -1;
-    *ret_count = there->message_count;
+    *ret_messages = there->message_count;
+    *ret_consumers = there->consumer_count;
     return 0;
 }
 
@@ -125,6 +127,20 @@ int link_consume(struct link *link, const char *queue, uint16_t prefetch,
         return -1;
     link->consumers++;
     return 0;
+}
+
+/* The broker's channel keeps back what it cannot settle with a quorum queue at once, and forgets that when it ends. To
+ * cancel a consumer it waits until the queue has done what was sent before; then it sends the rest, and answers again. */
+int link_settle_for_good(struct link *link)
+{
+    char tag[16];
+
+    if (link->consumers == 0)
+        return 0;
+    for (; link->consumers > 0; link->consumers--)
+        if (!amqp_basic_cancel(link->amqp, LINK_CHANNEL, consumer_tag(link->consumers - 1, tag, sizeof(tag))))
+            return -1;
+    return amqp_basic_qos(link->amqp, LINK_CHANNEL, 0, 0, 0) ? 0 : -1;
 }
 
 /* Without waiting for the answers: what is delivered until then goes straight back. */

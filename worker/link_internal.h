@@ -281,7 +281,9 @@ void link_outstanding_mark(struct link *link, const struct link_command *command
 int link_settle_flush(struct link *link, struct error *err);
 void link_outstanding_reset(struct link *link);
 
-/* link_declare.c: basic.cancel of every consumer. */
+/* link_declare.c: basic.cancel of every consumer; the second one waits, so that what was acknowledged is settled even if
+ * the connection ends then. -1: it broke. */
 int link_cancel_consumers(struct link *link, struct error *err);
+int link_settle_for_good(struct link *link);
 
 #endif
