@@ -49,7 +49,7 @@ struct client_reading {
 
 /* Connects as client_open does, and reads the dead queue: an ITEM_COUNT says how many messages lie there, each of these
  * comes as an ITEM_LETTER, up to `most` that are not settled. What is not settled with client_drop when the connection
- * ends lies there again. `reading` is lent. */
+ * ends lies there again. While somebody else reads, it waits for up to two seconds. `reading` is lent. */
 struct client *client_open_dead(const struct config *config, struct loop *loop,
                                 const struct client_reading *reading, int timeout_ms, struct error *err);
 
