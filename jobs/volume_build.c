@@ -317,13 +317,27 @@ int volume_build_grow(struct job *job, virStorageVolPtr vol, uint64_t capacity, 
     return 0;
 }
 
+/* While the broker is away it may have given the job to another worker, which must learn that the volume is whole, or it
+ * would make it again. But if that one is at it already, what is there now is another volume. */
+static bool build_may_say_done(struct job *job, const struct volume_build *build)
+{
+    AUTO(volume) virStorageVolPtr vol = NULL;
+
+    if (job_is_ours(job))
+        return true;
+    return volume_lookup(build->pool, build->spec.name, &vol, NULL) == 0 && vol &&
+           volume_is_in_work(vol, NULL) == 0;
+}
+
 /* What came while libvirt could not be stopped holds now. */
 int volume_build_finish(struct job *job, const struct volume_build *build, struct error *err)
 {
     if (build->record->over)
         return 0;
-    if (job_safe_point(job, err) < 0 || volume_record_finish(job, build, err) < 0)
+    if (build_may_say_done(job, build) && volume_record_finish(job, build, err) < 0)
         return -1;
     kill_point("after-done");
-    return 0;
+    if (job_safe_point(job, err) < 0)
+        return -1;
+    return volume_record_finish(job, build, err);
 }

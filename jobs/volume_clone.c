@@ -316,7 +316,7 @@ static int clone_by_method(struct clone *clone, virStorageVolPtr *ret_vol, struc
 /* Of all that was asked for, the size alone can be found wrong as late as here; and what is locked is the source. */
 static int clone_make(struct clone *clone, virStorageVolPtr *ret_vol, struct error *err)
 {
-    if (clone_by_method(clone, ret_vol, err) == 0 && job_safe_point(clone->job, err) == 0 &&
+    if (clone_by_method(clone, ret_vol, err) == 0 &&
         volume_build_grow(clone->job, *ret_vol, clone->build.spec.capacity, err) == 0)
         return 0;
     if (err->code == ERROR_BUSY)

@@ -94,6 +94,10 @@ void job_step_named(struct job *job, const char *step);
 /* A safe point in the middle of a step. */
 int job_safe_point(struct job *job, struct error *err);
 
+/* Whether the job is known to be ours just now; waits for nothing. Where it is not, a handler may still note what it has
+ * seen, but do nothing. */
+bool job_is_ours(struct job *job);
+
 /* Waits `ms`, less when the job is to stop: then -1, as a safe point. For what libvirt tells no event of. */
 int job_wait(struct job *job, int ms, struct error *err);
 

@@ -40,6 +40,14 @@ bool job_run_is_ours(struct job_run *run)
     return run_wait_known(run);
 }
 
+bool job_is_ours(struct job *job)
+{
+    struct job_run *run = job_run_of(job);
+    SCOPE_LOCK(&run->lock);
+
+    return run->hold == JOB_OURS && run_is_known(run);
+}
+
 /* Why the job must stop now, if it must. With the lock held. */
 static int run_stop_reason(struct job_run *run, struct error *err)
 {
