@@ -146,7 +146,9 @@ void letter_show(FILE *out, const struct letter *letter, const struct terminal *
     show_time(out, letter, terminal);
     for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
         show_field(out, fields[i].name, fields[i].text, terminal);
+    putc('\n', out);
     show_body(out, letter, terminal);
+    putc('\n', out);
 }
 
 /* "body" where it is JSON, "text" where it is UTF-8, "hex" for anything else. */
