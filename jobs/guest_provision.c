@@ -101,6 +101,7 @@ static int provision_compare(struct provision *provision, struct error *err)
         *err = failure;
     else if (provision->dom)
         *err = ERROR_INIT;
+    job_step_named(provision->job, "check");
     return err->code == ERROR_NONE ? 0 : -1;
 }
 

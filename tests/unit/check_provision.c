@@ -145,6 +145,7 @@ START_TEST(provision_looks_before_it_copies)
     fixture_fail_with(ERROR_CONFLICT, "/params/name", "guest.provision",
                       with(params(json_incref(d), NULL), "name", json_string("test")));
     ck_assert(fixture_outcome.rollback == NULL);
+    ck_assert_str_eq(fixture_outcome.step, "check");
     json_decref(d);
     assert_nothing_left();
 }
