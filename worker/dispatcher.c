@@ -274,6 +274,8 @@ static bool task_cancel(struct task *task)
     if (task->cancelled)
         return false;
     task_take_order(task);
+    if (!task->cancelled)
+        return false;
     if (task->run)
         job_run_cancel(task->run, task->reason);
     else if (task->state == TASK_WAITING && !task->again)

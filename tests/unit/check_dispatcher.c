@@ -885,6 +885,27 @@ START_TEST(an_order_of_yesterday_holds_no_more)
 }
 END_TEST
 
+START_TEST(an_order_that_holds_no_more_stops_nothing_that_runs_or_waits)
+{
+    const int64_t yesterday_ms = envelope_now_ms() - INT64_C(25) * 3600 * 1000;
+
+    deliver(1, "test.hold", "a");
+    wait_begun(1);
+    deliver(2, "test.stop", "a");
+    deliver(3, "test.stop", "b");
+    wait_begun(2);
+    dispatcher_cancel(dispatcher, "00000000-0000-4000-8000-000000000002", NULL, yesterday_ms);
+    dispatcher_cancel(dispatcher, "00000000-0000-4000-8000-000000000003", NULL, yesterday_ms);
+    deliver(4, "test.look", "a");
+    wait_count(&acknowledged_count, 1);
+    ck_assert_int_eq(begun, 2); /* the second still waits for the first */
+    let_go(3);
+    wait_count(&acknowledged_count, 4);
+    for (int i = 0; i < 4; i++)
+        ck_assert_msg(strncmp(outcomes[i], "job.succeeded.", 14) == 0, "%s", outcomes[i]);
+}
+END_TEST
+
 START_TEST(stamps_are_cleared_after_the_confirm_and_before_the_acknowledgement)
 {
     hold_confirms = true;
@@ -928,6 +949,7 @@ static void add_tests_of_coming_again(TCase *tests)
     tcase_add_test(tests, a_waiting_job_is_cancelled_without_its_turn);
     tcase_add_test(tests, an_order_that_comes_too_late_is_answered);
     tcase_add_test(tests, an_order_of_yesterday_holds_no_more);
+    tcase_add_test(tests, an_order_that_holds_no_more_stops_nothing_that_runs_or_waits);
     tcase_add_test(tests, stamps_are_cleared_after_the_confirm_and_before_the_acknowledgement);
     tcase_add_test(tests, a_hand_over_lets_a_long_job_stop_without_a_word);
 }
