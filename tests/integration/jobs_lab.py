@@ -4,32 +4,37 @@
 """What the tests of the spine share: a libvirtd whose copies wait until they are let go, and looks at the queues."""
 
 import contextlib
+import datetime
 import json
 import pathlib
 import shutil
 import socket
 import subprocess
+import time
 import urllib.request
 
 import lab
 from servers import folder, wait_for
-from volume_lab import MIB, data_file, put
+from volume_lab import MIB, check, data_file, put
 
 
 class HeldLibvirtd(lab.Libvirtd):
     """A private libvirtd. While it is `held`, `qemu-img convert` waits before it begins: a full copy to qcow2 takes as
-    long as a test wants."""
+    long as a test wants. Only where it is told to `drip` the target grows meanwhile, and there is progress."""
 
     def __init__(self):
         super().__init__()
         self.place = folder("held")
-        self.gate, self.marks = self.place / "gate", self.place / "marks"
+        self.gate, self.marks, self.drop = self.place / "gate", self.place / "marks", self.place / "drop"
         real = self.place / "qemu-img.real"
         shutil.copy2(shutil.which("qemu-img"), real)
         self.marks.touch()
         script = self.place / "qemu-img"
         script.write_text(f"#!/bin/sh\nif [ \"$1\" = convert ]; then echo \"$*\" >>{self.marks}\n"
-                          f"    while [ -e {self.gate} ]; do sleep 0.05; done\nfi\nexec {real} \"$@\"\n")
+                          f"    for target; do :; done\n"
+                          f"    while [ -e {self.gate} ]; do\n"
+                          f"        if [ -e {self.drop} ]; then cat {self.drop} >>\"$target\"; sleep 0.2; fi\n"
+                          f"        sleep 0.05\n    done\nfi\nexec {real} \"$@\"\n")
         script.chmod(0o755)
         holder = (pathlib.Path(self.env["LIBVIRTD_DIR"]) / "node1/holder.pid").read_text().strip()
         subprocess.run(["nsenter", "--target", holder, "--mount", "mount", "--bind", script, shutil.which("qemu-img")],
@@ -46,12 +51,17 @@ class HeldLibvirtd(lab.Libvirtd):
     def hold(self):
         self.gate.touch()
 
+    def drip(self, size=32 << 10):
+        """From now on copies that are held seem to get on: by so much every quarter of a second."""
+        self.drop.write_bytes(bytes(size))
+
     def let_go(self):
         self.gate.unlink(missing_ok=True)
+        self.drop.unlink(missing_ok=True)
 
-    def copies(self):
-        """How many copies have begun, the waiting ones included."""
-        return len(self.marks.read_text().splitlines())
+    def copies(self, path=""):
+        """How many copies have begun, the waiting ones included: of this path, or below it, where one is given."""
+        return sum(str(path) in line for line in self.marks.read_text().splitlines())
 
     def wait_copies(self, count, timeout=30):
         wait_for(f"{count} copies under way", lambda: self.copies() >= count, timeout)
@@ -69,6 +79,64 @@ def clone(pool, target, source="source"):
     """The parameters of a clone that a held libvirtd holds."""
     return {"source": {"pool": pool.name, "volume": source}, "target": {"pool": pool.name, "volume": target},
             "method": "full"}
+
+
+class Copy:
+    """A copy into a pool of its own that libvirtd has begun and is kept from ending."""
+
+    def __init__(self, host, requester, **members):
+        self.host, self.requester = host, requester
+        self.pool = new_pool(host)
+        self.job = requester.submit("volume.clone", clone(self.pool, "target"), **members)
+        wait_for("the copy to begin", lambda: self.made() > 0, 30)
+
+    def outcome(self, state, timeout=60):
+        """The `data` of its only outcome, which must be this; nothing of it is left but the copy itself."""
+        outcome = self.requester.outcome(self.job, timeout)
+        check(outcome["state"] == state, f"not {state}: {outcome}")
+        wanted = ["source", "target"] if state == "succeeded" else ["source"]
+        wait_for(f"nothing but {wanted} in the pool", lambda: self.pool.volumes() == wanted)
+        return one_outcome(self.requester, self.job)
+
+    def made(self):
+        """How often libvirtd was told to make it."""
+        return self.host.copies(self.pool.path)
+
+    def wait(self, state, timeout=30):
+        """The `data` of an event of the job, as "cancelling"."""
+        return self.requester.wait(f"'{state}' of {self.job}", lambda e: e.get("subject") == self.job and
+                                   e["type"] == f"io.virtjob.job.{state}", timeout)["data"]
+
+    def wait_progress(self, timeout=30):
+        """Until there is more progress than now."""
+        seen = len(self.requester.progress(self.job))
+        wait_for(f"more progress of {self.job}", lambda: len(self.requester.progress(self.job)) > seen, timeout)
+
+
+def cancel(requester, job_id, **members):
+    """Orders it."""
+    order = {"cancel": job_id, **members}
+    requester.raw(json.dumps(order).encode(), "cancel", exchange=f"{requester.prefix}.control",
+                  timestamp=int(time.time()))
+
+
+def deadline(seconds):
+    """So many seconds from now, more where all is slow."""
+    then = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds * lab.SCALE)
+    return then.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def ready(requester, name):
+    """How many messages a queue of the worker's holds that nobody has taken: all, once its workers have ended."""
+    return requester.channel.queue_declare(f"{requester.prefix}.{name}", passive=True).method.message_count
+
+
+def all_acknowledged(requester, *workers, queues=("jobs.node1.quick", "jobs.node1.long", "dead")):
+    """Stops the workers; what they had not acknowledged would be in its queue again."""
+    for worker in workers:
+        worker.stop()
+    left = {name: ready(requester, name) for name in queues}
+    check(not any(left.values()), f"messages are left: {left}")
 
 
 def outcomes(requester, job_id=None):
