@@ -30,7 +30,6 @@ struct job_run {
     bool unchanged;
     bool has_changed; /* where it was not meant to */
     bool adopted;
-    bool undoing;     /* an undo is not cancelled */
     int64_t begun_ms; /* monotonic */
 
     /* Guards what follows; nothing else is locked while it is held, but what report and a stop function lock. */
@@ -39,6 +38,7 @@ struct job_run {
     enum job_hold hold;
     bool cancelled;
     bool expired; /* while it ran, and told */
+    bool undoing; /* an undo is not cancelled */
     char reason[256];
     bool started_told;
     bool ended; /* from here on the outcome speaks */

@@ -128,10 +128,17 @@ static void run_undo(struct job_run *run, const struct undo *undo, struct error 
     }
 }
 
+static void run_begin_undoing(struct job_run *run)
+{
+    SCOPE_LOCK(&run->lock);
+
+    run->undoing = true;
+}
+
 /* -1: the job is another worker's now, and with it what is left to be undone. */
 static int run_rollback(struct job_run *run, struct outcome *outcome)
 {
-    run->undoing = true;
+    run_begin_undoing(run);
     for (struct undo *undo = run->undos; undo; undo = run->undos) {
         struct error err = ERROR_INIT;
 
@@ -200,12 +207,13 @@ static bool run_goes_on_later(const struct job_run *run, const struct outcome *o
 static void run_fail(struct job_run *run, struct outcome *outcome)
 {
     snprintf(outcome->step, sizeof(outcome->step), "%s", run->step);
-    outcome->state = OUTCOME_RETRY;
-    if (run_goes_on_later(run, outcome))
-        return;
     outcome->state = OUTCOME_GIVEN_UP;
     if (!job_run_is_ours(run))
         return;
+    if (run_goes_on_later(run, outcome)) {
+        outcome->state = OUTCOME_RETRY;
+        return;
+    }
     if (run->settings.request->rollback && run_rollback(run, outcome) < 0)
         return;
     outcome->state = run_failed_state(run, outcome);

@@ -103,6 +103,16 @@ static int run_stop(struct job *job, json_t **ret_result, struct error *err)
     return 0;
 }
 
+/* Waits for the test, then finds its connection broken. */
+static int run_hold_break(struct job *job, json_t **ret_result, struct error *err)
+{
+    (void)job;
+    (void)ret_result;
+    atomic_fetch_add(&begun, 1);
+    sem_wait(&go);
+    return error_set(err, ERROR_CONNECTION_LOST, "it broke");
+}
+
 static int sweep(struct job *job, struct error *err)
 {
     (void)job;
@@ -147,6 +157,10 @@ static const struct job_type test_types[] = {
       .run = run_break,
       .claims = { { JOB_GUEST, true, "/guest" } } },
     { .name = "test.stop", .lane = JOB_LONG, .run = run_stop, .claims = { { JOB_GUEST, true, "/guest" } } },
+    { .name = "test.fall",
+      .lane = JOB_LONG,
+      .run = run_hold_break,
+      .claims = { { JOB_GUEST, true, "/guest" } } },
     { .name = "test.make",
       .lane = JOB_LONG,
       .run = run_stop,
@@ -931,6 +945,18 @@ START_TEST(a_hand_over_lets_a_long_job_stop_without_a_word)
 }
 END_TEST
 
+START_TEST(a_job_whose_host_goes_away_in_a_hand_over_is_left_to_the_next_worker)
+{
+    deliver(1, "test.fall", "a");
+    wait_begun(1);
+    ck_assert_int_eq(dispatcher_hand_over(dispatcher, 10), -1);
+    let_go(1);
+    ck_assert_int_eq(dispatcher_hand_over(dispatcher, SECONDS_MAX * 1000), 0);
+    ck_assert_int_eq(outcome_count, 0);
+    ck_assert_int_eq(acknowledged_count, 0);
+}
+END_TEST
+
 static void add_tests_of_coming_again(TCase *tests)
 {
     tcase_add_test(tests, what_was_answered_elsewhere_is_repeated_byte_for_byte_and_not_run);
@@ -952,6 +978,7 @@ static void add_tests_of_coming_again(TCase *tests)
     tcase_add_test(tests, an_order_that_holds_no_more_stops_nothing_that_runs_or_waits);
     tcase_add_test(tests, stamps_are_cleared_after_the_confirm_and_before_the_acknowledgement);
     tcase_add_test(tests, a_hand_over_lets_a_long_job_stop_without_a_word);
+    tcase_add_test(tests, a_job_whose_host_goes_away_in_a_hand_over_is_left_to_the_next_worker);
 }
 
 int main(void)
