@@ -125,6 +125,24 @@ static int adopt_intended(struct job *job, const struct volume_build *build, vir
     return watched ? adopt_whole(job, build, vol, err) : adopt_remove(job, build, vol, err);
 }
 
+/* A worker that had lost the job may have called done what another one had just begun anew. */
+static int adopt_done(struct job *job, const struct volume_build *build, virStorageVolPtr vol,
+                      struct error *err)
+{
+    int working = volume_is_in_work(vol, err);
+
+    if (working < 0)
+        return -1;
+    if (!working) {
+        job_adopted(job);
+        return 1;
+    }
+    build->record->over = false;
+    if (volume_record_undo(job, build, err) < 0)
+        return -1;
+    return adopt_intended(job, build, vol, err);
+}
+
 int volume_build_adopt(struct job *job, const struct volume_build *build, virStorageVolPtr *ret_vol,
                        struct error *err)
 {
@@ -138,7 +156,7 @@ int volume_build_adopt(struct job *job, const struct volume_build *build, virSto
     if (!vol)
         adopted = 0;
     else if (build->record->stamp.state == STAMP_DONE)
-        job_adopted(job);
+        adopted = adopt_done(job, build, vol, err);
     else
         adopted = adopt_intended(job, build, vol, err);
     if (adopted == 1)

@@ -303,7 +303,8 @@ static int record_create(virStoragePoolPtr pool, const char *volume, virStorageV
     error_set_libvirt(&failure, "making the record of volume '%s'", volume);
     if (failure.code == ERROR_CONFLICT)
         return record_refuse(pool, volume, err);
-    *err = failure;
+    if (err)
+        *err = failure;
     return -1;
 }
 
@@ -320,7 +321,8 @@ int stamp_intend_volume(virStoragePoolPtr pool, const char *volume, const struct
     if (rc != 0 && failure.code != ERROR_BUSY)
         record_delete(record);
     if (rc < 0) {
-        *err = failure;
+        if (err)
+            *err = failure;
         return -1;
     }
     if (ret_kept)
