@@ -21,6 +21,7 @@ class Step:
         self.begun, self.ended = job.sent, job.ended
         self.state = outcome["state"]
         self.code = outcome.get("error", {}).get("code")
+        self.where = outcome.get("error", {}).get("where", "")
         self.changed = outcome.get("changed", True)
         self.disturbed = disturbed  # it may have been begun twice, and seen what it did before
         self.beside_maker = self.beside_any = False  # others were at the thing meanwhile
@@ -80,7 +81,7 @@ class Step:
     def _power(self, before, wished):
         if before is NOTHING:
             return set() if self.state == "succeeded" else {before}
-        if self.code == NOT_FOUND:
+        if self.code == NOT_FOUND and self.where == "/params/guest":
             return {before} if self.beside_any else set()
         if self.state != "succeeded":
             return self._perhaps(before, (before[0], wished))

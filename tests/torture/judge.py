@@ -18,6 +18,7 @@ from stage import PREFIX
 
 LOST, TWICE, LEFT, CONTRADICTION = "lost", "twice", "left behind", "contradictions"
 KINDS = (LOST, TWICE, LEFT, CONTRADICTION)
+MAX_CRASHES = 3  # as the workers are configured
 GRACE = 15  # seconds after a fault in which what it did may still show
 
 
@@ -157,10 +158,19 @@ class Judge:
         code = error["code"]
         if code in job.fails or code in (history.CONFLICT, history.NOT_FOUND) and job.effects and not job.fails:
             return  # the latter is the history's to say
+        if code == "crashed" and self._kills(job) < MAX_CRASHES - 1:  # a redelivery alone counts as one, too
+            yield f"of all workers only {self._kills(job)} were killed meanwhile"
         if code not in plan.PASSING:
             yield f"{code}: {error['message']}"
         elif not self.disturbed(job) and not job.story.startswith(("contest", "rash")):
             yield f"{code}, but nothing had happened: {error['message']}"
+
+    def _kills(self, job):
+        hosts = self.stage.hosts if job.host == "any" else [job.host]
+        return sum(1 for fault in self.faults.happened
+                   if job.sent - 1 < fault.begun < job.ended and (
+                       fault.fault.kind == "worker-kill" and fault.what.rsplit("-", 1)[0] in hosts or
+                       fault.fault.kind == "worker-kill-both" and fault.what in hosts))
 
     def _cancelled(self, job, _outcome, _error):
         if job.cancel is None or job.cancel.ordered is None:

@@ -24,7 +24,7 @@ def figures(stage, record, driver, faults, proof, seconds):
         codes[outcome.get("error", {}).get("code")] += 1
         adopted += bool(outcome.get("adopted"))
         retried += outcome["attempts"] > 1
-        copies += len({event.time for event in record.outcomes[job.id] if not event.redelivered}) - 1
+        copies += max(0, sum(not event.redelivered for event in record.outcomes[job.id]) - 1)
     del codes[None]
     sent = [job for job in driver.jobs if job.sent is not None]
     kinds = collections.Counter(fault.fault.kind for fault in faults.happened)
