@@ -7,11 +7,21 @@
 
 #include "kill_point.h"
 
+/* Another start is at it, which may still fail: one that an attempt before this has begun, say. */
+static bool guest_is_starting(virDomainPtr dom)
+{
+    int state = 0, reason = 0;
+
+    return virDomainGetState(dom, &state, &reason, 0) == 0 && state == VIR_DOMAIN_PAUSED &&
+           reason == VIR_DOMAIN_PAUSED_STARTING_UP;
+}
+
+/* While another start is at it, libvirt lets this one wait for that, and refuses it only then. */
 int guest_power_on(virDomainPtr dom, unsigned int flags, struct error *err)
 {
     int active = guest_is_active(dom, err);
 
-    if (active != 0)
+    if (active < 0 || (active > 0 && !guest_is_starting(dom)))
         return active < 0 ? -1 : 0;
     kill_point("before-start");
     if (virDomainCreateWithFlags(dom, flags) == 0) {
@@ -20,7 +30,7 @@ int guest_power_on(virDomainPtr dom, unsigned int flags, struct error *err)
     }
     error_set_libvirt(err, "starting guest '%s'", virDomainGetName(dom));
     /* Somebody else may have been quicker. */
-    if (!err || guest_is_active(dom, NULL) != 1)
+    if (!err || guest_is_active(dom, NULL) != 1 || guest_is_starting(dom))
         return -1;
     *err = ERROR_INIT;
     return 0;
