@@ -61,16 +61,33 @@ static void task_acknowledge(struct task *task)
     pthread_mutex_unlock(&dispatcher->lock);
 }
 
-/* With the lock held. The delivery comes back, to us or to another worker: for there was no memory, or no connection. */
+/* With the lock held. It comes again, to us or to another worker: until then it is nobody's. */
+static void task_give_back(struct task *task)
+{
+    task_settle(task, true);
+    task->tag_count = 0;
+}
+
+/* With the lock held. Nobody sees to it until its delivery comes back, if it may; else it is gone after this. */
+static void task_rest(struct task *task)
+{
+    dispatcher_unbusy(task->dispatcher);
+    if (task->in_table)
+        task_wake(task);
+    else
+        task_remove(task);
+}
+
+/* With the lock held. Where its connection still stands, for there was no memory or no queue, the delivery is given back; and
+ * where it does not, it may have come over the next one already. */
 static void task_lose_answer(struct task *task)
 {
     task->state = TASK_HELD;
     task->queued = false;
+    if (task->answer_epoch == atomic_load(&task->dispatcher->epochs[task->lane]))
+        task_give_back(task);
     if (!task->has_thread)
-        dispatcher_unbusy(task->dispatcher);
-    if (task_is_ours(task))
-        task_settle(task, true);
-    task_wake(task);
+        task_rest(task);
 }
 
 /* A publisher_done. Either the thread waits for this, or it has left the task to it. */
@@ -184,10 +201,8 @@ static void task_answer_at_once(struct task *task)
     if (task->ticket)
         claims_leave(dispatcher->claims, task->ticket, task_ready);
     bool is_safe = task->state == TASK_ANSWERED;
-    if (task->state == TASK_HELD) {
-        dispatcher_unbusy(dispatcher);
-        task_wake(task);
-    }
+    if (task->state == TASK_HELD)
+        task_rest(task);
     pthread_mutex_unlock(&dispatcher->lock);
     if (is_safe)
         task_acknowledge(task);

@@ -33,7 +33,7 @@ static char outcomes[1024][64];
 static char bodies[1024][2048];
 static int outcome_count;
 static uint64_t acknowledged[1024];
-static int acknowledged_count;
+static int acknowledged_count, requeued_count;
 static bool hold_confirms;
 static struct message *held[64];
 static int held_count;
@@ -288,10 +288,13 @@ static void settle_delivery(void *opaque, enum job_lane lane, struct delivery_ta
 {
     (void)opaque;
     (void)lane;
-    if (requeue || tag.epoch != connection)
+    if (tag.epoch != connection)
         return;
     pthread_mutex_lock(&lock);
-    acknowledged[acknowledged_count++] = tag.tag;
+    if (requeue)
+        requeued_count++;
+    else
+        acknowledged[acknowledged_count++] = tag.tag;
     pthread_cond_broadcast(&changed);
     pthread_mutex_unlock(&lock);
 }
@@ -815,6 +818,39 @@ START_TEST(a_lost_answer_gives_way_to_the_one_that_another_worker_gave)
 }
 END_TEST
 
+START_TEST(after_an_answer_was_lost_on_a_connection_that_stands_the_job_is_given_back)
+{
+    uint64_t again;
+
+    hold_confirms = true;
+    deliver(1, "test.look", "a");
+    wait_count(&outcome_count, 1);
+    hold_confirms = false;
+    settle_as(held[0], MESSAGE_LOST);
+    wait_count(&requeued_count, 1);
+    again = deliver_over(1, true, 1, "test.look", "a");
+    wait_count(&acknowledged_count, 1);
+    ck_assert_uint_eq(acknowledged[0], again); /* until then it was not for us to answer */
+    ck_assert_int_eq(outcome_count, 2);
+    ck_assert_str_eq(bodies[0], bodies[1]);
+}
+END_TEST
+
+START_TEST(a_delivery_that_came_back_before_the_answer_was_known_as_lost_is_kept)
+{
+    hold_confirms = true;
+    deliver(1, "test.look", "a");
+    wait_count(&outcome_count, 1);
+    reconnect(JOB_QUICK);
+    hold_confirms = false;
+    deliver_over(2, true, 1, "test.look", "a");
+    settle_as(held[0], MESSAGE_LOST);
+    wait_count(&acknowledged_count, 1);
+    ck_assert_int_eq(requeued_count, 0);
+    ck_assert_int_eq(outcome_count, 2);
+}
+END_TEST
+
 START_TEST(a_job_whose_delivery_does_not_come_back_is_left_alone)
 {
     deliver(1, "test.stop", "a");
@@ -968,6 +1004,8 @@ static void add_tests_of_coming_again(TCase *tests)
     tcase_add_test(tests, the_last_attempt_fails);
     tcase_add_test(tests, an_answer_that_was_lost_is_given_again_when_its_delivery_comes_back);
     tcase_add_test(tests, a_lost_answer_gives_way_to_the_one_that_another_worker_gave);
+    tcase_add_test(tests, after_an_answer_was_lost_on_a_connection_that_stands_the_job_is_given_back);
+    tcase_add_test(tests, a_delivery_that_came_back_before_the_answer_was_known_as_lost_is_kept);
     tcase_add_test(tests, a_job_whose_delivery_does_not_come_back_is_left_alone);
     tcase_add_test(tests, a_job_that_was_given_up_and_comes_back_does_not_wait_for_the_call_it_was_in);
     tcase_add_test(tests, a_running_job_is_cancelled_at_its_safe_point_and_undone);
