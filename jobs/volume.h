@@ -56,16 +56,16 @@ int volume_find(struct job *job, const json_t *ref, const char *where, virStorag
  * job->again, a volume that carries this job's stamp is no obstacle: making it will take it over. */
 int volume_check_free(struct job *job, const json_t *ref, const char *where, struct error *err);
 
-/* Deletes, with the record of whoever made it; one that is not there is success, with *ret_gone (may be NULL) set: it had
- * gone already. ERROR_BUSY where a job is just making it. */
+/* Deletes, with the record of whoever made it; one that is not there is success, with *ret_gone (may be NULL) set: it
+ * had gone already. ERROR_BUSY where a job is just making it. */
 int volume_delete(virStorageVolPtr vol, bool *ret_gone, struct error *err);
 
-/* An undo (job_undo) for a volume that the job has created: `state` is its reference. One that carries another job's stamp
- * by now is left alone. Waits for libvirt, where it still makes the volume; then the record goes, too. */
+/* An undo (job_undo) for a volume that the job has created: `state` is its reference. One that carries another job's
+ * stamp by now is left alone. Waits for libvirt, where it still makes the volume; then the record goes, too. */
 int volume_undo_create(struct job *job, const json_t *state, struct error *err);
 
-/* Where job->again: takes over what an earlier attempt has left by that name, where it carries this job's stamp, and makes
- * no more of it: its undo is registered. What is not there or not the job's is success, with STAMP_NONE in `ret_stamp`
+/* Where job->again: takes over what an earlier attempt has left by that name, where it carries this job's stamp, and
+ * makes no more of it: its undo is registered. What is not there or not the job's is success, with STAMP_NONE in `ret_stamp`
  * (stamp_done). It needs no safe point before it, so that a cancelled job knows all that it must undo; a
  * volume_clone_run that follows goes on with the volume, and tells whether it was adopted. */
 int volume_adopt(struct job *job, const json_t *ref, const char *where, struct stamp *ret_stamp,
@@ -96,8 +96,8 @@ bool volume_path_is(const char *path, const char *other);
 
 /* Does what volume.clone does: `params` is an object as the parameters of that type, `where` its own pointer
  * ("/params", "/params/disks/0"). Begins the step "clone", registers its undo, reports its progress. The result, a new
- * reference, is {"volume": volumeInfo, "method", "why"?}: `why` only where the method was left to us. Where job->again, what
- * an earlier attempt has made of it is taken over (job_adopted). Its record says that it is a part where `where` is not
+ * reference, is {"volume": volumeInfo, "method", "why"?}: `why` only where the method was left to us. Where job->again,
+ * what an earlier attempt has made of it is taken over (job_adopted). Its record says that it is a part where `where` is not
  * "/params"; to clear it (volume_stamp_clear) is the sweeper's. */
 int volume_clone_run(struct job *job, const json_t *params, const char *where, json_t **ret_result,
                      struct error *err);

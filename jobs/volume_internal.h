@@ -68,8 +68,8 @@ struct volume_build {
 /* volume_build.c */
 
 /* Begins the step with the reference of a volume to be made: its pool is there and active; its name is neither reserved
- * nor taken, but perhaps by an earlier attempt, whose undo is registered then. After that it is a safe point, where it is
- * not too late (record->over). */
+ * nor taken, but perhaps by an earlier attempt, whose undo is registered then. After that it is a safe point, where it
+ * is not too late (record->over). */
 int volume_build_begin(struct job *job, const char *step, const json_t *ref, const char *where,
                        struct volume_record *record, struct volume_build *build, struct error *err);
 void volume_build_done(struct volume_build *build);
@@ -88,8 +88,8 @@ int volume_build_set_format(struct volume_build *build, const char *wanted, cons
  * first. */
 int volume_build_has_room(const struct volume_build *build, uint64_t needed, struct error *err);
 
-/* Takes over what an earlier attempt has made, `record->found`: 1 and *ret_vol where it is whole, though it may have to be
- * waited for; 0 where there is nothing, or nothing any more, as a part has been removed; -1. */
+/* Takes over what an earlier attempt has made, `record->found`: 1 and *ret_vol where it is whole, though it may have to
+ * be waited for; 0 where there is nothing, or nothing any more, as a part has been removed; -1. */
 int volume_build_adopt(struct job *job, const struct volume_build *build, virStorageVolPtr *ret_vol,
                        struct error *err);
 

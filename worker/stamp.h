@@ -71,9 +71,9 @@ bool stamp_is_record(const char *volume);
 /* Fills `ret_stamp` (stamp_done), with STAMP_NONE where there is none. -1 where nothing is known. */
 int stamp_read_volume(virStoragePoolPtr pool, const char *volume, struct stamp *ret_stamp, struct error *err);
 
-/* Whether the volume was there before its record was written, so that the record says nothing of it: a worker that had been
- * stopped for long wrote it too late, or the volume is somebody else's. `stamp` is an intended one, as it was read. Where
- * nothing tells, false. */
+/* Whether the volume was there before its record was written, so that the record says nothing of it: a worker that had
+ * been stopped for long wrote it too late, or the volume is somebody else's. `stamp` is an intended one, as it was
+ * read. Where nothing tells, false. */
 bool stamp_is_late(const struct stamp *stamp, virStorageVolPtr vol);
 
 /* Makes the record, as intended, with the time of now where `stamp` has none. ERROR_BUSY where there is one already, be

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * Copyright (C) the virtjob authors */
 
-/* Runs jobs on a host as a worker would, but told by lines on standard input what the worker's own stages would know; and
- * tells all as JSON lines on standard output: for volume-adopt and volume-stamp.
+/* Runs jobs on a host as a worker would, but told by lines on standard input what the worker's own stages would know;
+ * and tells all as JSON lines on standard output: for volume-adopt and volume-stamp.
  *
  * The argument is the host's URI. Orders, an answer for each but the last three, which concern the job under way:
- *   run FLAGS JOB     FLAGS: a it may have been begun before, c it is cancelled already, s sweeps when it has ended, - none;
- *                     an outcome, in the end
+ *   run FLAGS JOB     FLAGS: a it may have been begun before, c it is cancelled already, s sweeps when it has ended,
+ *                     - none; an outcome, in the end
  *   sweep JOB         as of a job whose outcome is known
  *   read POOL VOLUME, finish POOL VOLUME, clear POOL VOLUME ID   of a record
  *   make|write POOL VOLUME RECORD, as JSON
