@@ -111,13 +111,21 @@ static void task_answered(void *opaque, enum publisher_fate fate)
         task_acknowledge(task);
 }
 
+/* What it has made is there, and nowhere else; or may be, where that cannot be looked at. */
+static bool task_stays(const struct task *task)
+{
+    enum error_code code = task->answer.outcome.error.code;
+
+    return code == ERROR_CONNECTION_LOST ||
+           (code == ERROR_HOST_UNAVAILABLE && strcmp(task->placed, task_host(task)) == 0);
+}
+
 static void task_publish_retry(struct task *task, const struct publisher_way *way)
 {
     const struct dispatcher_settings *settings = &task->dispatcher->settings;
     const struct outcome *outcome = &task->answer.outcome;
     int attempt = task->request.attempt + 1, delay_s = settings->retry_delay(settings->opaque, attempt);
-    bool stays =
-        outcome->error.code == ERROR_CONNECTION_LOST; /* what it has made is there, and nowhere else */
+    bool stays = task_stays(task);
     int max_attempts = task->request.max_attempts ? task->request.max_attempts : settings->max_attempts;
     json_t *data =
         json_pack("{s:i, s:i, s:i, s:o, s:s}", "attempt", task->request.attempt, "max_attempts", max_attempts,

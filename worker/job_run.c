@@ -94,7 +94,11 @@ static int run_handler(struct job_run *run, json_t **ret_result, struct error *e
         return -1;
     if (run_connect(run, err) < 0)
         return -1;
-    return run->settings.type->run(&run->job, ret_result, err);
+    if (run->settings.type->run(&run->job, ret_result, err) == 0)
+        return 0;
+    if (err->code == ERROR_HOST_UNAVAILABLE)
+        err->code = ERROR_CONNECTION_LOST; /* in the middle, for there was one */
+    return -1;
 }
 
 static json_t *undo_report(const struct undo *undo, const struct error *err)
@@ -198,10 +202,14 @@ static bool run_may_retry(const struct job_run *run, const struct error *err)
            !(run->settings.type->once && err->code == ERROR_CONNECTION_LOST);
 }
 
-/* Where the connection broke, the next attempt takes over what this one has done, and so nothing is undone. */
+/* Where the connection broke or could not be had, the next attempt takes over what was done so far, and so nothing is
+ * undone. */
 static bool run_goes_on_later(const struct job_run *run, const struct outcome *outcome)
 {
-    return outcome->error.code == ERROR_CONNECTION_LOST && run_may_retry(run, &outcome->error);
+    enum error_code code = outcome->error.code;
+
+    return (code == ERROR_CONNECTION_LOST || code == ERROR_HOST_UNAVAILABLE) &&
+           run_may_retry(run, &outcome->error);
 }
 
 static void run_fail(struct job_run *run, struct outcome *outcome)
