@@ -192,7 +192,8 @@ static int volume_look_target(struct walk *walk, virStoragePoolPtr pool, struct 
     facts->at_work = volume->stamp.state == STAMP_INTENDED && orphans_volume_at_work(vol);
     if (volume_look_sizes(volume, vol, facts, err) < 0)
         return -1;
-    if (!facts->target || volume->stamp.state == STAMP_BLANK ||
+    facts->late = volume->stamp.state == STAMP_INTENDED && stamp_is_late(&volume->stamp, vol);
+    if (!facts->target || facts->late || volume->stamp.state == STAMP_BLANK ||
         (volume->stamp.state == STAMP_DONE && !volume->stamp.part))
         return 0;
     return volume_look_use(walk, volume, vol, facts, err);

@@ -36,6 +36,7 @@ struct orphan_facts {
     int64_t min_age_s;
     bool target;  /* the volume is there; true for a guest */
     bool at_work; /* libvirt is at it */
+    bool late;    /* the volume was there before the record was written */
     bool empty;   /* a blank record that holds nothing at all */
     enum orphan_use use;
 };

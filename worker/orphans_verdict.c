@@ -78,6 +78,8 @@ void orphan_judge(struct orphan *orphan, const struct orphan_facts *facts)
         judge(orphan, ORPHAN_YOUNG, "its job may be under way");
     else if (!facts->target)
         judge(orphan, ORPHAN_STALE, "the volume is gone, or was never made");
+    else if (facts->late)
+        judge(orphan, ORPHAN_STALE, "the volume was there before the record");
     else if (orphan->stamp.state == STAMP_DONE)
         judge_done(orphan, facts);
     else if (orphan->stamp.replaced)

@@ -49,8 +49,9 @@ def blank_record(pool, name, content=b"", size=64 * KIB):
 
 def volume(pool, name, state="intended", size=MIB, **members):
     """A volume with its record; returns the job's id."""
+    job = record(pool, name, state, **members)
     pool.add(name, size=size)
-    return record(pool, name, state, **members)
+    return job
 
 
 def guest(disk=None, age=2 * HOUR, job=None, start=False, state="intended", **members):

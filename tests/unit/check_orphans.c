@@ -73,6 +73,7 @@ static const struct verdict_row {
       THERE(),
       ORPHAN_ABANDONED },
     { "another's by now", VOLUME(.state = STAMP_INTENDED, .capacity = 8), THERE(), ORPHAN_UNCLEAR },
+    { "there before the record", VOLUME(.state = STAMP_INTENDED), THERE(.late = true), ORPHAN_STALE },
     { "taken into use", VOLUME(.state = STAMP_INTENDED), THERE(.use = USE_OTHERS), ORPHAN_UNCLEAR },
     { "perhaps in use", VOLUME(.state = STAMP_INTENDED), THERE(.use = USE_MAYBE), ORPHAN_UNCLEAR },
     { "of its own unfinished guest", VOLUME(.state = STAMP_INTENDED), THERE(.use = USE_SAME_JOB),
