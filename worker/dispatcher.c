@@ -70,13 +70,24 @@ void task_remove(struct task *task)
     task_free(task);
 }
 
+/* With the lock held. */
+static int dispatcher_ask(struct dispatcher *dispatcher, const struct request *request)
+{
+    const struct dispatcher_settings *settings = &dispatcher->settings;
+
+    if (!settings->ask || asked_add(&dispatcher->asked, request->id) < 0)
+        return -1;
+    if (settings->ask(settings->opaque, request->id, request->published_s) == 0)
+        return 0;
+    asked_take(&dispatcher->asked, request->id);
+    return -1;
+}
+
 /* With the lock held. Without memory the journal is not asked, and the job waits until it is given up. */
 static void task_ask_journal(struct task *task)
 {
-    const struct dispatcher_settings *settings = &task->dispatcher->settings;
-
     task->ask = ASK_OPEN;
-    if (!settings->ask || settings->ask(settings->opaque, task->request.id, task->request.published_s) < 0)
+    if (dispatcher_ask(task->dispatcher, &task->request) < 0)
         log_error("dispatcher", "the journal cannot be asked", "job", task->request.id, NULL);
 }
 
@@ -126,19 +137,19 @@ static void dispatcher_enter(struct dispatcher *dispatcher, struct task *task)
 /* What a delivery means beside what is here already, or has just ended. */
 enum meeting { MEETING_NEW, MEETING_IN_HAND, MEETING_ENDED, MEETING_OTHER };
 
-/* With the lock held. While its delivery was away another worker may have ended the job: the journal knows. */
+/* With the lock held. While its delivery was away another worker may have had the job: the journal knows, and until it has
+ * spoken what runs goes on waiting. */
 static void task_take_over(struct task *known, const struct task *came)
 {
+    known->was_away |= known->state != TASK_WAITING && !task_is_ours(known);
     if (task_add_tag(known, came->tags[0]) < 0)
         log_error("dispatcher", "out of memory: a job's delivery will come again", "job", known->request.id,
                   NULL);
-    if (came->again) {
-        known->again |= known->state == TASK_WAITING;
-        known->redelivered |= came->redelivered;
+    if (came->again && known->state == TASK_WAITING)
+        known->again = true;
+    known->redelivered |= came->redelivered;
+    if (came->again || known->was_away)
         task_ask_journal(known);
-    }
-    if (known->run)
-        job_run_hold(known->run, JOB_OURS);
     task_wake(known);
 }
 
@@ -252,16 +263,48 @@ static void task_take_past(struct task *task, struct dispatcher_past *past)
     task->ask = ASK_TOLD;
 }
 
+/* With the lock held. What was begun here and, while the delivery was away, elsewhere too is not as it was left: to go on with
+ * it, to undo or to answer it would contradict what the other worker has done. An outcome is only to be repeated; but first what
+ * runs here must stop. */
+static bool task_was_overtaken(const struct task *task, const struct dispatcher_past *past)
+{
+    if (!task->was_away || task->state == TASK_ANSWERED)
+        return false;
+    return past->outcome ? task->state == TASK_RUNNING : past->begun > task->past.begun;
+}
+
+/* With the lock held; the task may be gone after it. The delivery goes back, and what comes then finds what the other left. */
+static void task_be_overtaken(struct task *task)
+{
+    log_info("dispatcher", "another worker had it meanwhile", "job", task->request.id, NULL);
+    task_give_back(task);
+    task_step_aside(task);
+    if (task->state == TASK_HELD && !task->has_thread && !task->queued)
+        task_remove(task);
+}
+
+/* With the lock held; the task may be gone after it. */
+static void task_told(struct task *task, struct dispatcher_past *past)
+{
+    if (task_was_overtaken(task, past)) {
+        task_be_overtaken(task);
+        return;
+    }
+    task_take_past(task, past);
+    task->was_away = false;
+    if (task->run && task_is_ours(task))
+        job_run_hold(task->run, JOB_OURS);
+    task_wake(task);
+}
+
 void dispatcher_told(struct dispatcher *dispatcher, const char *job_id, struct dispatcher_past *past)
 {
     struct task *task;
 
     pthread_mutex_lock(&dispatcher->lock);
     HASH_FIND_STR(dispatcher->tasks, job_id, task);
-    if (task) {
-        task_take_past(task, past);
-        task_wake(task);
-    }
+    if (asked_take(&dispatcher->asked, job_id) && task)
+        task_told(task, past);
     pthread_mutex_unlock(&dispatcher->lock);
     delivery_free(STEAL(&past->outcome));
 }

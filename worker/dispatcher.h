@@ -66,7 +66,7 @@ void dispatcher_delivery(struct dispatcher *dispatcher, enum job_lane lane, stru
 void dispatcher_opened(struct dispatcher *dispatcher, enum job_lane lane);
 
 /* The lane's connection has ended: what it delivered and has not begun is forgotten, for the broker has it again; what
- * runs waits at its next safe point until its delivery comes back. */
+ * runs waits at its next safe point until its delivery comes back, and the journal knows of nobody who had it meanwhile. */
 void dispatcher_closed(struct dispatcher *dispatcher, enum job_lane lane);
 
 /* Any thread: the answer to settings.ask. `past` is lent, its `outcome` taken. */

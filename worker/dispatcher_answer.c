@@ -61,8 +61,7 @@ static void task_acknowledge(struct task *task)
     pthread_mutex_unlock(&dispatcher->lock);
 }
 
-/* With the lock held. It comes again, to us or to another worker: until then it is nobody's. */
-static void task_give_back(struct task *task)
+void task_give_back(struct task *task)
 {
     task_settle(task, true);
     task->tag_count = 0;
@@ -370,6 +369,8 @@ bool task_note(struct task *task, const char *what, const char *word)
     struct publisher_way way = task_way(task);
     struct note note = { .dispatcher = dispatcher };
 
+    if (way.epoch == 0) /* which would mean any connection, and so to wait for the next one */
+        return false;
     publisher_note(dispatcher->settings.publisher, &way, task->request.id, what, word, note_settled, &note);
     SCOPE_LOCK(&dispatcher->lock);
     while (!note.is_settled)

@@ -89,9 +89,9 @@ static void task_give_up(struct task *task)
     pthread_cond_broadcast(&task->dispatcher->changed);
 }
 
-/* With the lock held. A call that cannot be interrupted may keep its thread for hours yet, and the job may come back here
- * meanwhile: then it is judged anew, as at any other worker, and must not wait for that thread. */
-static void task_step_aside(struct task *task)
+/* A call that cannot be interrupted may keep its thread for hours yet, and the job may come back here meanwhile: it must not
+ * wait for that thread. */
+void task_step_aside(struct task *task)
 {
     struct dispatcher *dispatcher = task->dispatcher;
 
@@ -186,7 +186,7 @@ int dispatcher_hand_over(struct dispatcher *dispatcher, int timeout_ms)
 
     dispatcher->draining = true;
     HASH_ITER (hh, dispatcher->tasks, task, next) {
-        if (task->has_thread && (task->lane == JOB_LONG || !task_is_ours(task)))
+        if (task->has_thread && (task->lane == JOB_LONG || task->was_away || !task_is_ours(task)))
             task_give_up(task);
     }
     pthread_cond_broadcast(&dispatcher->changed);
@@ -208,6 +208,7 @@ static void dispatcher_forget_all(struct dispatcher *dispatcher)
     }
     ended_free_all(&dispatcher->ended);
     orders_free_all(&dispatcher->orders);
+    asked_free_all(&dispatcher->asked);
 }
 
 void dispatcher_free(struct dispatcher *dispatcher)

@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "dispatcher_asked.h"
 #include "dispatcher_ended.h"
 #include "dispatcher_orders.h"
 #include "dispatcher_task.h"
@@ -37,6 +38,7 @@ struct dispatcher {
     struct task *tasks;     /* by id */
     struct ended *ended;
     struct order *orders;
+    struct asked *asked;
     struct claims *claims;
     int64_t up_since_ms[DISPATCHER_LANES]; /* monotonic; 0: the lane has no connection */
     size_t busy;                           /* tasks that have a thread or whose answer is under way */
@@ -66,6 +68,12 @@ void task_leave_table(struct task *task);
 void task_remove(struct task *task);
 
 void dispatcher_unbusy(struct dispatcher *dispatcher);
+
+/* It comes again, to us or to another worker: until then it is nobody's. */
+void task_give_back(struct task *task);
+
+/* Another worker goes on: it stops without a word, and a delivery of its job is judged anew, as at any other worker. */
+void task_step_aside(struct task *task);
 
 /* What is remembered of a job that has ended. */
 void task_summarize(const struct task *task, enum outcome_state state, struct ended *ret_ended);

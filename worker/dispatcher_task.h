@@ -58,10 +58,11 @@ struct task {
     struct error refusal; /* why it is not to be run; ERROR_NONE where it is */
 
     enum task_state state;
-    bool queued;           /* its pool has it, or will not take it any more */
-    bool has_thread;       /* which ends it, or leaves it to its answer */
-    bool given_up;         /* another worker goes on */
-    bool in_table;         /* by its id: a delivery that comes finds it */
+    bool queued;     /* its pool has it, or will not take it any more */
+    bool has_thread; /* which ends it, or leaves it to its answer */
+    bool given_up;   /* another worker goes on */
+    bool was_away;   /* its delivery, since it began: another worker may have had it, and the journal tells */
+    bool in_table;   /* by its id: a delivery that comes finds it */
     uint64_t answer_epoch; /* of the connection that its answer goes over */
     enum task_ask ask;
     struct dispatcher_past past;

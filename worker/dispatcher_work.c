@@ -83,6 +83,8 @@ enum verdict { VERDICT_RUN, VERDICT_ANSWER, VERDICT_FORGET };
 
 static enum verdict task_judge_past(struct task *task)
 {
+    SCOPE_LOCK(&task->dispatcher->lock);
+
     if (task->past.outcome) {
         task->answer.kind = ANSWER_REPEAT;
         return VERDICT_ANSWER;
@@ -98,24 +100,38 @@ static enum verdict task_judge_past(struct task *task)
     return VERDICT_RUN;
 }
 
-/* A job that is begun a second time is noted, so that its crashes can be counted; one for any host with where that is, so
- * that it is not begun at another. */
+/* So that its crashes can be counted. Where it is not known whether the note arrived, it is taken back all the same: the
+ * connection has ended, which is no crash. */
+static bool task_note_begun(struct task *task)
+{
+    bool is_noted;
+
+    task->noted_begun = true;
+    is_noted = task_note(task, "begun", task->dispatcher->settings.worker);
+    log_info("dispatcher", "begun again", "job", task->request.id, "type", task->request.type, "host",
+             task_host(task), NULL);
+    SCOPE_LOCK(&task->dispatcher->lock);
+    task->past.begun++;
+    return is_noted;
+}
+
+/* So that a job for any host is not begun at another. */
+static bool task_note_place(struct task *task)
+{
+    bool is_known;
+
+    pthread_mutex_lock(&task->dispatcher->lock);
+    is_known = strcmp(task->placed, task_host(task)) == 0;
+    task->placed_ms = monotonic_now_ms();
+    pthread_mutex_unlock(&task->dispatcher->lock);
+    return is_known || task_note(task, "placed", task_host(task));
+}
+
 static bool task_note_begin(struct task *task)
 {
-    const struct dispatcher_settings *settings = &task->dispatcher->settings;
-
-    if (task->again && !task_only_looks(task)) {
-        if (!task_note(task, "begun", settings->worker))
-            return false;
-        task->noted_begun = true;
-        log_info("dispatcher", "begun again", "job", task->request.id, "type", task->request.type, "host",
-                 task_host(task), NULL);
-    }
-    if (strcmp(task->request.host, ANY_HOST) != 0 || task_only_looks(task) ||
-        strcmp(task->placed, task_host(task)) == 0)
-        return true;
-    task->placed_ms = monotonic_now_ms();
-    return task_note(task, "placed", task_host(task));
+    if (task->again && !task_note_begun(task))
+        return false;
+    return task_only_looks(task) || strcmp(task->request.host, ANY_HOST) != 0 || task_note_place(task);
 }
 
 static enum verdict task_judge(struct task *task)
@@ -187,7 +203,7 @@ static int task_make_run(struct task *task, struct error *err)
         job_run_cancel(run, task->reason);
     if (run && task->given_up)
         job_run_hold(run, JOB_GIVEN_UP);
-    else if (run && !task_is_ours(task))
+    else if (run && (task->was_away || !task_is_ours(task)))
         job_run_hold(run, JOB_LOST);
     return run ? 0 : -1;
 }

@@ -745,6 +745,15 @@ START_TEST(a_job_that_has_ended_its_worker_too_often_fails_and_lies_in_the_dead)
 }
 END_TEST
 
+START_TEST(a_job_that_only_looks_is_noted_too_when_it_begins_again)
+{
+    deliver_over(1, true, 1, "test.look", "a");
+    wait_count(&acknowledged_count, 1);
+    ck_assert_int_eq(note_count, 1);
+    ck_assert_str_eq(notes[0], "begun/w1");
+}
+END_TEST
+
 START_TEST(what_must_not_be_done_twice_and_may_have_been_done_is_uncertain)
 {
     deliver_over(1, true, 1, "test.once", "a");
@@ -915,6 +924,87 @@ START_TEST(a_waiting_job_is_cancelled_without_its_turn)
 }
 END_TEST
 
+/* A job runs, its delivery goes away and comes back. */
+static void deliver_away_and_back(const char *type)
+{
+    deliver(1, type, "a");
+    wait_begun(1);
+    reconnect(JOB_LONG);
+    deliver_over(2, true, 1, type, "a");
+}
+
+static void release_journal(void)
+{
+    SCOPE_LOCK(&lock);
+
+    hold_journal = false;
+    pthread_cond_broadcast(&changed);
+}
+
+START_TEST(what_another_worker_has_ended_meanwhile_is_neither_gone_on_with_nor_undone)
+{
+    past_key = "job.succeeded.test.make.00000000-0000-4000-8000-000000000001";
+    past_body = "{\"data\": {}}";
+    deliver_away_and_back("test.make");
+    wait_count(&requeued_count, 1);
+    dispatcher_cancel(dispatcher, "00000000-0000-4000-8000-000000000001", NULL, envelope_now_ms());
+    let_go(1);
+    deliver_over(2, true, 1, "test.make", "a");
+    wait_count(&acknowledged_count, 1);
+    ck_assert_str_eq(bodies[0], past_body);
+    ck_assert_int_eq(outcome_count, 1);
+    ck_assert_int_eq(begun, 1);
+}
+END_TEST
+
+START_TEST(what_another_worker_has_begun_meanwhile_is_begun_again)
+{
+    past.begun = 1;
+    deliver_away_and_back("test.make");
+    wait_count(&requeued_count, 1);
+    deliver_over(2, true, 1, "test.make", "a");
+    wait_begun(2); /* beside the old thread, which still waits */
+    let_go(2);
+    wait_count(&acknowledged_count, 1);
+    ck_assert_int_eq(outcome_count, 1);
+}
+END_TEST
+
+START_TEST(a_job_that_came_back_goes_on_when_the_journal_knows_of_nobody_else)
+{
+    hold_journal = true;
+    deliver_away_and_back("test.make");
+    let_go(1);
+    wait_count(&asked_count, 1);
+    ck_assert_int_eq(outcome_count, 0);
+    release_journal();
+    wait_count(&acknowledged_count, 1);
+    ck_assert_int_eq(begun, 1);
+    ck_assert_int_eq(requeued_count, 0);
+    ck_assert_int_eq(note_count, 0);
+}
+END_TEST
+
+START_TEST(what_the_journal_was_asked_before_the_job_came_back_does_not_count)
+{
+    struct dispatcher_past nothing = { 0 };
+
+    hold_journal = true;
+    deliver_over(1, true, 1, "test.make", "a");
+    wait_count(&asked_count, 1);
+    reconnect(JOB_LONG);
+    deliver_over(2, true, 1, "test.make", "a");
+    wait_count(&asked_count, 2);
+    past_key = "job.succeeded.test.make.00000000-0000-4000-8000-000000000001";
+    past_body = "{\"data\": {}}";
+    dispatcher_told(dispatcher, asked[told_count++], &nothing);
+    release_journal();
+    wait_count(&acknowledged_count, 1);
+    ck_assert_str_eq(bodies[0], past_body);
+    ck_assert_int_eq(begun, 0);
+}
+END_TEST
+
 START_TEST(an_order_that_comes_too_late_is_answered)
 {
     deliver(1, "test.look", "a");
@@ -998,6 +1088,7 @@ static void add_tests_of_coming_again(TCase *tests)
     tcase_add_test(tests, what_was_answered_elsewhere_is_repeated_byte_for_byte_and_not_run);
     tcase_add_test(tests, a_job_that_comes_again_is_not_run_before_the_journal_has_spoken);
     tcase_add_test(tests, a_job_that_has_ended_its_worker_too_often_fails_and_lies_in_the_dead);
+    tcase_add_test(tests, a_job_that_only_looks_is_noted_too_when_it_begins_again);
     tcase_add_test(tests, what_must_not_be_done_twice_and_may_have_been_done_is_uncertain);
     tcase_add_test(tests, a_transient_failure_comes_again_after_a_delay);
     tcase_add_test(tests, after_a_broken_connection_nothing_is_undone_for_the_next_attempt_takes_it_over);
@@ -1011,6 +1102,10 @@ static void add_tests_of_coming_again(TCase *tests)
     tcase_add_test(tests, a_running_job_is_cancelled_at_its_safe_point_and_undone);
     tcase_add_test(tests, a_job_is_cancelled_before_it_comes);
     tcase_add_test(tests, a_waiting_job_is_cancelled_without_its_turn);
+    tcase_add_test(tests, what_another_worker_has_ended_meanwhile_is_neither_gone_on_with_nor_undone);
+    tcase_add_test(tests, what_another_worker_has_begun_meanwhile_is_begun_again);
+    tcase_add_test(tests, a_job_that_came_back_goes_on_when_the_journal_knows_of_nobody_else);
+    tcase_add_test(tests, what_the_journal_was_asked_before_the_job_came_back_does_not_count);
     tcase_add_test(tests, an_order_that_comes_too_late_is_answered);
     tcase_add_test(tests, an_order_of_yesterday_holds_no_more);
     tcase_add_test(tests, an_order_that_holds_no_more_stops_nothing_that_runs_or_waits);
