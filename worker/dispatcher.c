@@ -153,6 +153,12 @@ static void task_take_over(struct task *known, const struct task *came)
     task_wake(known);
 }
 
+/* What could not be read (NULL) is known by its message_id alone: to bury its redelivery would leave it without an answer. */
+static bool same_document(const json_t *one, const json_t *other)
+{
+    return one == other || json_equal(one, other);
+}
+
 /* With the lock held. A job in hand takes over the tag. Two different jobs with one id cannot both be answered: the
  * outcome of the one would be taken for that of the other. */
 static enum meeting dispatcher_meet(struct dispatcher *dispatcher, const struct task *task)
@@ -163,7 +169,7 @@ static enum meeting dispatcher_meet(struct dispatcher *dispatcher, const struct 
     if (!known)
         return task->redelivered && ended_find(dispatcher->ended, task->request.id) ? MEETING_ENDED
                                                                                     : MEETING_NEW;
-    if (known->lane != task->lane || !json_equal(known->request.document, task->request.document))
+    if (known->lane != task->lane || !same_document(known->request.document, task->request.document))
         return MEETING_OTHER;
     task_take_over(known, task);
     return MEETING_IN_HAND;
@@ -208,7 +214,7 @@ static void task_take(struct task *task, const struct delivery *delivery)
         task_met(task, delivery, meeting);
 }
 
-/* False while draining: the delivery stays with the broker, unless it is of a job that still runs. */
+/* False while draining. */
 static bool dispatcher_accepts(struct dispatcher *dispatcher, enum job_lane lane,
                                const struct delivery *delivery)
 {
@@ -220,11 +226,14 @@ static bool dispatcher_accepts(struct dispatcher *dispatcher, enum job_lane lane
 
 void dispatcher_delivery(struct dispatcher *dispatcher, enum job_lane lane, struct delivery *delivery)
 {
+    const struct dispatcher_settings *settings = &dispatcher->settings;
     struct task *task = NULL;
 
     metrics_add(METRIC_DELIVERIES, 1, dispatcher_lane_names[lane], NULL);
     if (dispatcher_accepts(dispatcher, lane, delivery))
-        task = task_new(dispatcher, &dispatcher->settings, lane, delivery);
+        task = task_new(dispatcher, settings, lane, delivery);
+    else
+        settings->settle(settings->opaque, lane, delivery->tag, true);
     if (task)
         task_take(task, delivery);
     delivery_free(delivery);

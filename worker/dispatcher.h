@@ -80,7 +80,7 @@ void dispatcher_cancel(struct dispatcher *dispatcher, const char *job_id, const 
 /* Once a second, from the main thread: lets jobs say what only time tells, and ends what waits in vain. */
 void dispatcher_tick(struct dispatcher *dispatcher);
 
-/* Begins nothing more. Waits until what runs has ended and every outcome is safe: 0; or -1 when `timeout_ms` have
+/* Begins nothing more, and gives back what has not begun. Waits until what runs has ended and every outcome is safe: 0; or -1 when `timeout_ms` have
  * passed before. */
 int dispatcher_drain(struct dispatcher *dispatcher, int timeout_ms);
 

@@ -160,11 +160,24 @@ static int dispatcher_wait_quiet(struct dispatcher *dispatcher, int timeout_ms)
     return dispatcher->busy > 0 ? -1 : 0;
 }
 
+/* With the lock held. What has not begun goes to the next worker now, rather than when the last of what runs has ended: its
+ * task is dropped when a thread comes upon it. */
+static void dispatcher_begin_draining(struct dispatcher *dispatcher)
+{
+    struct task *task, *next;
+
+    dispatcher->draining = true;
+    HASH_ITER (hh, dispatcher->tasks, task, next) {
+        if (task->state == TASK_WAITING && task_is_ours(task))
+            task_give_back(task);
+    }
+}
+
 int dispatcher_drain(struct dispatcher *dispatcher, int timeout_ms)
 {
     SCOPE_LOCK(&dispatcher->lock);
 
-    dispatcher->draining = true;
+    dispatcher_begin_draining(dispatcher);
     pthread_cond_broadcast(&dispatcher->changed);
     return dispatcher_wait_quiet(dispatcher, timeout_ms);
 }
@@ -184,7 +197,7 @@ int dispatcher_hand_over(struct dispatcher *dispatcher, int timeout_ms)
     struct task *task, *next;
     SCOPE_LOCK(&dispatcher->lock);
 
-    dispatcher->draining = true;
+    dispatcher_begin_draining(dispatcher);
     HASH_ITER (hh, dispatcher->tasks, task, next) {
         if (task->has_thread && (task->lane == JOB_LONG || task->was_away || !task_is_ours(task)))
             task_give_up(task);

@@ -593,6 +593,32 @@ START_TEST(a_redelivery_of_a_refused_job_is_not_answered_twice)
 }
 END_TEST
 
+static void deliver_rubbish(uint64_t epoch, bool redelivered)
+{
+    struct delivery *delivery = calloc(1, sizeof(*delivery));
+
+    delivery->tag = (struct delivery_tag){ epoch, ++next_tag };
+    delivery->redelivered = redelivered;
+    delivery->message_id = strdup("00000000-0000-4000-8000-000000000001");
+    delivery->body = strdup("rubbish");
+    delivery->length = 7;
+    dispatcher_delivery(dispatcher, JOB_QUICK, delivery);
+}
+
+START_TEST(a_redelivery_of_what_cannot_be_read_meets_it_in_hand)
+{
+    hold_confirms = true;
+    deliver_rubbish(1, false);
+    wait_count(&outcome_count, 1);
+    reconnect(JOB_QUICK);
+    settle_as(held[0], MESSAGE_LOST);
+    hold_confirms = false;
+    deliver_rubbish(2, true);
+    wait_count(&acknowledged_count, 1);
+    ck_assert_str_eq(bodies[0], bodies[1]);
+}
+END_TEST
+
 START_TEST(a_new_job_with_the_id_of_an_ended_one_survives_its_connection)
 {
     deliver(1, "test.look", "a");
@@ -684,6 +710,7 @@ START_TEST(draining_begins_nothing_more_and_waits_for_what_runs)
     deliver(2, "test.hold", "a");
     ck_assert_int_eq(dispatcher_drain(dispatcher, 10), -1);
     deliver(3, "test.hold", "b");
+    ck_assert_int_eq(requeued_count, 2); /* while the first still runs */
     let_go(3);
     ck_assert_int_eq(dispatcher_drain(dispatcher, SECONDS_MAX * 1000), 0);
     ck_assert_int_eq(begun, 1);
@@ -1134,6 +1161,7 @@ int main(void)
     tcase_add_test(tests, the_same_job_published_twice_runs_once_and_both_are_acknowledged);
     tcase_add_test(tests, another_job_with_the_id_of_one_in_hand_goes_to_the_dead);
     tcase_add_test(tests, a_redelivery_of_a_refused_job_is_not_answered_twice);
+    tcase_add_test(tests, a_redelivery_of_what_cannot_be_read_meets_it_in_hand);
     tcase_add_test(tests, a_new_job_with_the_id_of_an_ended_one_survives_its_connection);
     tcase_add_test(tests, what_waits_is_forgotten_when_its_connection_ends);
     tcase_add_test(tests, a_failure_undoes_its_steps_last_first_and_tells_how_it_went);
