@@ -212,9 +212,23 @@ static bool run_goes_on_later(const struct job_run *run, const struct outcome *o
            run_may_retry(run, &outcome->error);
 }
 
+/* It would be tried again only to be stopped then. Where something may be left that was not looked at, the next attempt has
+ * to do that. */
+static void run_stop_instead(struct job_run *run, struct error *err)
+{
+    struct error stop = ERROR_INIT;
+
+    if (!error_is_transient(err) || err->code == ERROR_CONNECTION_LOST ||
+        (err->code == ERROR_HOST_UNAVAILABLE && run->job.again))
+        return;
+    if (job_safe_point(&run->job, &stop) < 0 && stop.code != ERROR_INTERRUPTED)
+        *err = stop;
+}
+
 static void run_fail(struct job_run *run, struct outcome *outcome)
 {
     snprintf(outcome->step, sizeof(outcome->step), "%s", run->step);
+    run_stop_instead(run, &outcome->error);
     outcome->state = OUTCOME_GIVEN_UP;
     if (!job_run_is_ours(run))
         return;
