@@ -67,11 +67,11 @@ class HeldLibvirtd(lab.Libvirtd):
         wait_for(f"{count} copies under way", lambda: self.copies() >= count, timeout)
 
 
-def new_pool(libvirtd, size=4 * MIB):
+def new_pool(libvirtd, size=4 * MIB, data=MIB, name=None):
     """A pool with a small volume `source` that survives a restart of libvirtd."""
-    pool = lab.TestPool(libvirtd.connect())
+    pool = lab.TestPool(libvirtd.connect(), name)
     pool.pool.setAutostart(True)
-    put(pool, "source", data_file(size, MIB))
+    put(pool, "source", data_file(size, data))
     return pool
 
 
@@ -82,11 +82,11 @@ def clone(pool, target, source="source"):
 
 
 class Copy:
-    """A copy into a pool of its own that libvirtd has begun and is kept from ending."""
+    """A copy within a pool, one of its own where none is given, that libvirtd has begun and is kept from ending."""
 
-    def __init__(self, host, requester, **members):
+    def __init__(self, host, requester, pool=None, **members):
         self.host, self.requester = host, requester
-        self.pool = new_pool(host)
+        self.pool = pool or new_pool(host)
         self.job = requester.submit("volume.clone", clone(self.pool, "target"), **members)
         wait_for("the copy to begin", lambda: self.made() > 0, 30)
 

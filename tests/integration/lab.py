@@ -181,8 +181,8 @@ class Requester:
 class TestPool:
     """A directory pool of a private name, gone with the test."""
 
-    def __init__(self, connection):
-        self.name = f"pool-{secrets.token_hex(4)}"
+    def __init__(self, connection, name=None):
+        self.name = name or f"pool-{secrets.token_hex(4)}"
         self.path = folder("pool")
         self.pool = connection.storagePoolDefineXML(
             f"<pool type='dir'><name>{self.name}</name><target><path>{self.path}</path></target></pool>")
