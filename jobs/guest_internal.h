@@ -57,6 +57,9 @@ int guest_from_identity(virConnectPtr conn, const json_t *identity, virDomainPtr
 /* Turns it off. 1 done, 0 where it was off, -1. */
 int guest_power_off(virDomainPtr dom, unsigned int flags, struct error *err);
 
+/* Whether a start is at work on it, which may still fail: one that an earlier attempt has begun, say. It counts as active. */
+bool guest_is_starting(virDomainPtr dom);
+
 /* Starts it; job_undo'able by guest_undo_start with guest_identity, where the job has defined it as well. 1 done, 0
  * where it ran, -1. */
 int guest_power_on(virDomainPtr dom, unsigned int flags, struct error *err);

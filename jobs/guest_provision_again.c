@@ -77,7 +77,7 @@ static int take_over_guest(struct provision *provision, struct error *err)
         0)
         return -1;
     active = guest_is_active(provision->dom, err);
-    provision->running = active == 1;
+    provision->running = active == 1 && !guest_is_starting(provision->dom);
     if (active <= 0)
         return active;
     job_step_named(provision->job, "start");

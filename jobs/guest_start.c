@@ -7,8 +7,7 @@
 
 #include "kill_point.h"
 
-/* Another start is at it, which may still fail: one that an attempt before this has begun, say. */
-static bool guest_is_starting(virDomainPtr dom)
+bool guest_is_starting(virDomainPtr dom)
 {
     int state = 0, reason = 0;
 
