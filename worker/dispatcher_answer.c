@@ -15,13 +15,16 @@
 #include "log.h"
 #include "metrics.h"
 
+/* So often a job comes again whose stamps could not be cleared, for its host was away: for hours, with the usual delays. */
+#define SWEEP_ATTEMPTS 50
+
 struct publisher_way task_way(const struct task *task)
 {
     return (struct publisher_way){ .lane = (int)task->lane,
                                    .epoch = atomic_load(&task->dispatcher->epochs[task->lane]) };
 }
 
-static void task_settle(struct task *task, bool requeue)
+void task_settle(struct task *task, bool requeue)
 {
     const struct dispatcher_settings *settings = &task->dispatcher->settings;
 
@@ -151,11 +154,25 @@ static void task_publish_outcome(struct task *task, const struct publisher_way *
                       task->answer.buried ? reason : NULL, task_answered, task);
 }
 
+/* The job has its outcome, and comes again for its stamps alone: the journal will tell it so. */
+static void task_publish_later(struct task *task, const struct publisher_way *way)
+{
+    const struct dispatcher_settings *settings = &task->dispatcher->settings;
+    int attempt = task->request.attempt + 1;
+
+    publisher_retry(settings->publisher, way, &task->request, attempt,
+                    settings->retry_delay(settings->opaque, attempt), task_host(task), task_answered, task);
+}
+
 static void task_publish(struct task *task)
 {
     const struct dispatcher_settings *settings = &task->dispatcher->settings;
     struct publisher_way way = { .lane = (int)task->lane, .epoch = task->answer_epoch };
 
+    if (task->answer.sweep_later) {
+        task_publish_later(task, &way);
+        return;
+    }
     switch (task->answer.kind) {
     case ANSWER_OUTCOME:
         task_publish_outcome(task, &way);
@@ -281,31 +298,35 @@ static bool task_is_clean(const struct task *task)
            strcmp(error_name(ERROR_CRASHED), job_string(json_object_get(data, "error"), "code", "")) != 0;
 }
 
-/* What is left then is cleared by the janitor. */
-static void task_sweep(struct task *task)
+/* -1: some may be left. A guest whose stamp says that it was never finished would count as an orphan one day. */
+static int task_sweep(struct task *task)
 {
     struct error err = ERROR_INIT;
     struct job_run *run;
+    int rc;
 
     if (!task->type || !task->type->sweep || !task->host || task->refusal.code != ERROR_NONE ||
         !task_is_clean(task))
-        return;
+        return 0;
     pthread_mutex_lock(&task->dispatcher->lock);
     run = task_sweeping_run(task, &err);
     pthread_mutex_unlock(&task->dispatcher->lock);
-    if (!run || job_run_sweep(run, &err) < 0)
-        log_warning("dispatcher", "stamps of an ended job may be left", "job", task->request.id, "error",
-                    err.message, NULL);
+    rc = run ? job_run_sweep(run, &err) : -1;
+    if (rc < 0)
+        log_warning("dispatcher", "stamps of an ended job are left: it comes again for them", "job",
+                    task->request.id, "error", err.message, NULL);
     job_run_free(run);
     kill_point("after-sweep");
+    return rc;
 }
 
-void task_take_back_note(struct task *task)
+/* True: once more round, to have the job come again. */
+static bool task_sweeps_later(struct task *task)
 {
-    const struct dispatcher_settings *settings = &task->dispatcher->settings;
-
-    if (atomic_exchange(&task->noted_begun, false))
-        publisher_note(settings->publisher, NULL, task->request.id, "returned", settings->worker, NULL, NULL);
+    if (task->answer.sweep_later || task_sweep(task) == 0 || task->request.attempt >= SWEEP_ATTEMPTS)
+        return false;
+    task->answer.sweep_later = true;
+    return true;
 }
 
 static void task_answer_and_wait(struct task *task)
@@ -316,7 +337,8 @@ static void task_answer_and_wait(struct task *task)
             continue;
         if (task->answer.kind == ANSWER_RETRY)
             task_take_back_note(task);
-        task_sweep(task);
+        if (task_sweeps_later(task))
+            continue;
         task_acknowledge(task);
         return;
     }
@@ -344,74 +366,4 @@ void task_forget(struct task *task)
     task_remove(task);
     dispatcher_unbusy(dispatcher);
     pthread_mutex_unlock(&dispatcher->lock);
-}
-
-/* A note under way, and who waits for it. */
-struct note {
-    struct dispatcher *dispatcher;
-    bool is_settled;
-    enum publisher_fate fate;
-};
-
-static void note_settled(void *opaque, enum publisher_fate fate)
-{
-    struct note *note = opaque;
-    SCOPE_LOCK(&note->dispatcher->lock);
-
-    note->is_settled = true;
-    note->fate = fate;
-    pthread_cond_broadcast(&note->dispatcher->changed);
-}
-
-bool task_note(struct task *task, const char *what, const char *word)
-{
-    struct dispatcher *dispatcher = task->dispatcher;
-    struct publisher_way way = task_way(task);
-    struct note note = { .dispatcher = dispatcher };
-
-    if (way.epoch == 0) /* which would mean any connection, and so to wait for the next one */
-        return false;
-    publisher_note(dispatcher->settings.publisher, &way, task->request.id, what, word, note_settled, &note);
-    SCOPE_LOCK(&dispatcher->lock);
-    while (!note.is_settled)
-        pthread_cond_wait(&dispatcher->changed, &dispatcher->lock);
-    return note.fate == PUBLISHER_SAFE;
-}
-
-/* A publisher_done: what could not be answered lies in the dead queue, or comes again. */
-static void task_buried(void *opaque, enum publisher_fate fate)
-{
-    struct task *task = opaque;
-    struct dispatcher *dispatcher = task->dispatcher;
-
-    task_settle(task, fate != PUBLISHER_SAFE);
-    pthread_mutex_lock(&dispatcher->lock);
-    task_remove(task);
-    dispatcher_unbusy(dispatcher);
-    pthread_mutex_unlock(&dispatcher->lock);
-}
-
-void task_bury(struct task *task, const struct delivery *delivery, const char *reason)
-{
-    struct dispatcher *dispatcher = task->dispatcher;
-    struct publisher_way way = { .lane = (int)task->lane, .epoch = delivery->tag.epoch };
-
-    log_warning("dispatcher", "unanswerable", "id", task->request.id[0] ? task->request.id : NULL, "reason",
-                reason, NULL);
-    pthread_mutex_lock(&dispatcher->lock);
-    dispatcher->busy++;
-    pthread_mutex_unlock(&dispatcher->lock);
-    publisher_dead(dispatcher->settings.publisher, &way, delivery, reason, task_buried, task);
-}
-
-void dispatcher_tell_late(struct dispatcher *dispatcher, const struct ended *late)
-{
-    const struct dispatcher_settings *settings = &dispatcher->settings;
-    struct request request = { .type = (char *)late->type,
-                               .host = (char *)(late->any ? ANY_HOST : late->where) };
-
-    memcpy(request.id, late->id, sizeof(request.id));
-    publisher_job_event(
-        settings->publisher, NULL, &request, "not-cancelled", late->where,
-        json_pack("{s:s, s:s}", "state", outcome_state_name(late->state), "worker", settings->worker));
 }

@@ -105,7 +105,7 @@ void task_step_aside(struct task *task)
 /* With the lock held. */
 static bool task_has_expired(const struct task *task)
 {
-    return task->state == TASK_WAITING && !task->again && task->request.deadline_ms > 0 &&
+    return task->state == TASK_WAITING && !task->queued && !task->again && task->request.deadline_ms > 0 &&
            envelope_now_ms() >= task->request.deadline_ms;
 }
 
@@ -127,8 +127,10 @@ static void task_tick(struct task *task)
 {
     if (task->run && task->state == TASK_RUNNING)
         job_run_tick(task->run);
-    if (task_has_expired(task))
+    if (task_has_expired(task)) {
+        error_set(&task->refusal, ERROR_EXPIRED, "the deadline of the job has passed");
         task_hurry(task);
+    }
     task_note_place_again(task);
     if (!task_waits_in_vain(task))
         return;

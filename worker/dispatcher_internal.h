@@ -85,7 +85,10 @@ struct publisher_way task_way(const struct task *task);
 /* dispatcher_work.c: what a pool does with a task. */
 void task_work(void *item);
 
-/* dispatcher_answer.c */
+/* Settles all deliveries of a task that nobody else can reach, or with the lock held. */
+void task_settle(struct task *task, bool requeue);
+
+/* dispatcher_answer.c; what is said beside the answers is in dispatcher_note.c */
 
 /* On its thread: sends the answer. Waits until it is safe, clears the stamps and acknowledges; or where nothing has to be
  * done after it, leaves that to the answer itself. The task may be gone after it. */

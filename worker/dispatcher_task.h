@@ -39,8 +39,9 @@ enum task_answer_kind {
 struct task_answer {
     enum task_answer_kind kind;
     struct outcome outcome;
-    json_t *event; /* that tells it: made once, so that all copies are the same; NULL: not yet */
-    bool buried;   /* the job itself goes to the dead queue as well */
+    json_t *event;    /* that tells it: made once, so that all copies are the same; NULL: not yet */
+    bool buried;      /* the job itself goes to the dead queue as well */
+    bool sweep_later; /* it is safe, but stamps are left: the job has to come again for them */
 };
 
 struct task {

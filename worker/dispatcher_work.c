@@ -50,7 +50,7 @@ static bool task_wait_told(struct task *task)
 static void task_fail(struct task *task, const struct error *err)
 {
     task->answer.kind = ANSWER_OUTCOME;
-    task->answer.outcome.state = OUTCOME_FAILED;
+    task->answer.outcome.state = err->code == ERROR_EXPIRED ? OUTCOME_EXPIRED : OUTCOME_FAILED;
     task->answer.outcome.error = *err;
 }
 
@@ -178,6 +178,14 @@ static int task_max_attempts(const struct task *task)
                                           : task->dispatcher->settings.max_attempts;
 }
 
+/* This attempt is among those that were noted as begun. */
+static bool task_was_interrupted(struct task *task)
+{
+    SCOPE_LOCK(&task->dispatcher->lock);
+
+    return task->redelivered || task->past.begun - (task->noted_begun ? 1 : 0) > task->past.returned;
+}
+
 /* The run stays until the task ends: for dispatcher_tick, and to clear the stamps. -1: no memory. */
 static int task_make_run(struct task *task, struct error *err)
 {
@@ -189,6 +197,7 @@ static int task_make_run(struct task *task, struct error *err)
         .progress_interval_ms = settings->progress_interval_ms,
         .quiet_ms = task->type->lane == JOB_QUICK ? 1000 : 0,
         .again = task->again,
+        .interrupted = task_was_interrupted(task),
         .attempt = task->request.attempt,
         .max_attempts = task_max_attempts(task),
         .report = task_report,

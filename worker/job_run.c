@@ -262,7 +262,7 @@ static int run_attempt(struct job_run *run, struct outcome *outcome)
 /* Whether it may have been done already, and nothing could tell. */
 static bool run_is_in_doubt(const struct job_run *run, struct outcome *outcome)
 {
-    if (!run->settings.type->once || !run->job.again || run->settings.request->retry_uncertain)
+    if (!run->settings.type->once || !run->settings.interrupted || run->settings.request->retry_uncertain)
         return false;
     outcome->state = OUTCOME_UNCERTAIN;
     error_set(&outcome->error, ERROR_INTERRUPTED,

@@ -113,14 +113,15 @@ static int run_hold_break(struct job *job, json_t **ret_result, struct error *er
     return error_set(err, ERROR_CONNECTION_LOST, "it broke");
 }
 
+static bool sweep_fails;
+
 static int sweep(struct job *job, struct error *err)
 {
     (void)job;
-    (void)err;
     pthread_mutex_lock(&lock);
     swept++;
     pthread_mutex_unlock(&lock);
-    return 0;
+    return sweep_fails ? error_set(err, ERROR_HOST_UNAVAILABLE, "the host is away") : 0;
 }
 
 static int run_look(struct job *job, json_t **ret_result, struct error *err)
@@ -1086,6 +1087,19 @@ START_TEST(stamps_are_cleared_after_the_confirm_and_before_the_acknowledgement)
 }
 END_TEST
 
+START_TEST(a_job_whose_stamps_cannot_be_cleared_comes_again_for_them)
+{
+    sweep_fails = true;
+    deliver(1, "test.make", "a");
+    let_go(1);
+    wait_count(&acknowledged_count, 1);
+    ck_assert_int_eq(outcome_count, 2);
+    assert_event(0, "job.succeeded.test.make", "state", "succeeded");
+    ck_assert_str_eq(outcomes[1], "test.make@node1");
+    ck_assert_int_eq(swept, 1);
+}
+END_TEST
+
 START_TEST(a_hand_over_lets_a_long_job_stop_without_a_word)
 {
     deliver(1, "test.stop", "a");
@@ -1137,6 +1151,7 @@ static void add_tests_of_coming_again(TCase *tests)
     tcase_add_test(tests, an_order_of_yesterday_holds_no_more);
     tcase_add_test(tests, an_order_that_holds_no_more_stops_nothing_that_runs_or_waits);
     tcase_add_test(tests, stamps_are_cleared_after_the_confirm_and_before_the_acknowledgement);
+    tcase_add_test(tests, a_job_whose_stamps_cannot_be_cleared_comes_again_for_them);
     tcase_add_test(tests, a_hand_over_lets_a_long_job_stop_without_a_word);
     tcase_add_test(tests, a_job_whose_host_goes_away_in_a_hand_over_is_left_to_the_next_worker);
 }
