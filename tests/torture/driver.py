@@ -117,8 +117,10 @@ class Driver:
                         content_type="application/json", delivery_mode=2, message_id=id,
                         timestamp=int(time.time())), mandatory=id is not None)
                     return doubt
-                except pika.exceptions.AMQPConnectionError:
-                    doubt = doubt or sending
+                except (pika.exceptions.AMQPConnectionError, pika.exceptions.AMQPChannelError) as error:
+                    if isinstance(error, pika.exceptions.UnroutableError):
+                        raise
+                    doubt = doubt or sending  # refused, or not answered
                     self.life = None
             time.sleep(0.2)
 
