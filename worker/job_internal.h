@@ -27,6 +27,7 @@ struct job_run {
     char step[64];
     struct undo *undos; /* the last one first */
     json_t *choice;
+    struct error undo_error; /* of an undo that could not be done, for the host was away; ERROR_NONE */
     bool unchanged;
     bool has_changed; /* where it was not meant to */
     bool adopted;

@@ -139,6 +139,15 @@ static void run_begin_undoing(struct job_run *run)
     run->undoing = true;
 }
 
+/* Of a host that went away meanwhile: what is left there, the next attempt can undo. */
+static void run_keep_undo_error(struct job_run *run, const struct error *err)
+{
+    if (err->code != ERROR_CONNECTION_LOST && err->code != ERROR_HOST_UNAVAILABLE)
+        return;
+    run->undo_error = *err;
+    run->undo_error.code = ERROR_CONNECTION_LOST;
+}
+
 /* -1: the job is another worker's now, and with it what is left to be undone. */
 static int run_rollback(struct job_run *run, struct outcome *outcome)
 {
@@ -151,6 +160,7 @@ static int run_rollback(struct job_run *run, struct outcome *outcome)
         if (!outcome->rollback)
             outcome->rollback = json_array();
         run_undo(run, undo, &err);
+        run_keep_undo_error(run, &err);
         kill_point("after-undo");
         json_array_append_new(outcome->rollback, undo_report(undo, &err));
         run->undos = undo->below;
@@ -238,6 +248,11 @@ static void run_fail(struct job_run *run, struct outcome *outcome)
     }
     if (run->settings.request->rollback && run_rollback(run, outcome) < 0)
         return;
+    if (run_may_retry(run, &run->undo_error)) {
+        outcome->error = run->undo_error;
+        outcome->state = OUTCOME_RETRY;
+        return;
+    }
     outcome->state = run_failed_state(run, outcome);
     if (outcome->state == OUTCOME_FAILED && run_may_retry(run, &outcome->error) &&
         !rollback_failed(outcome->rollback))

@@ -67,6 +67,8 @@ static int run_hold(struct job *job, json_t **ret_result, struct error *err)
 static int undo_note(struct job *job, const json_t *state, struct error *err)
 {
     (void)job;
+    if (json_is_true(json_object_get(state, "host is away")))
+        return error_set(err, ERROR_HOST_UNAVAILABLE, "the host is away");
     if (json_is_true(json_object_get(state, "fails")))
         return error_set(err, ERROR_BUSY, "still in use");
     return 0;
@@ -79,6 +81,15 @@ static int run_busy(struct job *job, json_t **ret_result, struct error *err)
     if (job_step(job, "try", err) < 0)
         return -1;
     return error_set(err, ERROR_BUSY, "somebody holds it");
+}
+
+/* Fails for good, and its host goes away before that can be undone. */
+static int run_strand(struct job *job, json_t **ret_result, struct error *err)
+{
+    (void)ret_result;
+    if (job_undo(job, "undo", undo_note, json_pack("{s:b}", "host is away", 1), err) < 0)
+        return -1;
+    return error_set(err, ERROR_INVALID, "it was wrong");
 }
 
 /* Loses its connection after its effect. */
@@ -156,6 +167,10 @@ static const struct job_type test_types[] = {
     { .name = "test.break",
       .lane = JOB_QUICK,
       .run = run_break,
+      .claims = { { JOB_GUEST, true, "/guest" } } },
+    { .name = "test.strand",
+      .lane = JOB_QUICK,
+      .run = run_strand,
       .claims = { { JOB_GUEST, true, "/guest" } } },
     { .name = "test.stop", .lane = JOB_LONG, .run = run_stop, .claims = { { JOB_GUEST, true, "/guest" } } },
     { .name = "test.fall",
@@ -809,6 +824,15 @@ START_TEST(after_a_broken_connection_nothing_is_undone_for_the_next_attempt_take
 }
 END_TEST
 
+START_TEST(what_could_not_be_undone_for_the_host_went_away_is_undone_by_the_next_attempt)
+{
+    deliver(1, "test.strand", "a");
+    wait_count(&acknowledged_count, 1);
+    assert_event(0, "job.retrying.test.strand", "code", "connection-lost");
+    ck_assert_str_eq(outcomes[1], "test.strand@node1");
+}
+END_TEST
+
 START_TEST(the_last_attempt_fails)
 {
     struct delivery *delivery = calloc(1, sizeof(*delivery));
@@ -1133,6 +1157,7 @@ static void add_tests_of_coming_again(TCase *tests)
     tcase_add_test(tests, what_must_not_be_done_twice_and_may_have_been_done_is_uncertain);
     tcase_add_test(tests, a_transient_failure_comes_again_after_a_delay);
     tcase_add_test(tests, after_a_broken_connection_nothing_is_undone_for_the_next_attempt_takes_it_over);
+    tcase_add_test(tests, what_could_not_be_undone_for_the_host_went_away_is_undone_by_the_next_attempt);
     tcase_add_test(tests, the_last_attempt_fails);
     tcase_add_test(tests, an_answer_that_was_lost_is_given_again_when_its_delivery_comes_back);
     tcase_add_test(tests, a_lost_answer_gives_way_to_the_one_that_another_worker_gave);
