@@ -335,7 +335,7 @@ static void task_answer_and_wait(struct task *task)
         task_publish(task);
         if (!task_wait_fate(task))
             continue;
-        if (task->answer.kind == ANSWER_RETRY)
+        if (task->answer.kind == ANSWER_RETRY && task->again)
             task_take_back_note(task);
         if (task_sweeps_later(task))
             continue;

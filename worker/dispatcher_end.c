@@ -170,8 +170,10 @@ static void dispatcher_begin_draining(struct dispatcher *dispatcher)
 
     dispatcher->draining = true;
     HASH_ITER (hh, dispatcher->tasks, task, next) {
-        if (task->state == TASK_WAITING && task_is_ours(task))
+        if (task->state == TASK_WAITING && task_is_ours(task)) {
+            task_take_back_note(task);
             task_give_back(task);
+        }
     }
 }
 

@@ -186,7 +186,9 @@ struct task *task_new(struct dispatcher *dispatcher, const struct dispatcher_set
     task->dispatcher = dispatcher;
     task->lane = lane;
     task->redelivered = delivery->redelivered;
-    task->again = delivery->redelivered || delivery->attempt > 0;
+    task->resent = delivery->attempt > 0;
+    task->again = task->redelivered || task->resent;
+    task->noted_begun = !task->again;
     task->received_ms = monotonic_now_ms();
     task->past.placed = task->placed;
     if (envelope_parse(settings->rules, delivery, &task->request, &task->refusal) == 0)

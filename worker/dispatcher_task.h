@@ -56,6 +56,7 @@ struct task {
     size_t tag_count;
     bool again;           /* it has been somewhere before, and may have been begun */
     bool redelivered;     /* the last time, whoever had it let it go without a word */
+    bool resent;          /* by a worker, for another attempt: then who had it first has noted it as begun */
     struct error refusal; /* why it is not to be run; ERROR_NONE where it is */
 
     enum task_state state;
@@ -67,9 +68,10 @@ struct task {
     uint64_t answer_epoch; /* of the connection that its answer goes over */
     enum task_ask ask;
     struct dispatcher_past past;
-    char placed[64];         /* `past.placed` is here */
-    atomic_bool noted_begun; /* whoever takes it back tells the journal */
-    int64_t placed_ms;       /* monotonic: when it was last noted where the job runs; 0: never */
+    char placed[64]; /* `past.placed` is here */
+    atomic_bool
+        noted_begun; /* whoever takes it back tells the journal; also where only a redelivery would say it */
+    int64_t placed_ms; /* monotonic: when it was last noted where the job runs; 0: never */
     bool cancelled;
     char *reason;        /* of the order to cancel */
     struct job_run *run; /* while it runs, and until its stamps are cleared */

@@ -56,7 +56,8 @@ static void task_fail(struct task *task, const struct error *err)
 
 static bool task_has_crashed_too_often(const struct task *task)
 {
-    int crashes = task->past.begun - task->past.returned + (task->redelivered ? 1 : 0);
+    bool first_is_not_noted = task->redelivered && !task->resent;
+    int crashes = task->past.begun - task->past.returned + (first_is_not_noted ? 1 : 0);
 
     return crashes >= task->dispatcher->settings.max_crashes;
 }

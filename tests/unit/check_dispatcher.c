@@ -1133,6 +1133,25 @@ START_TEST(a_hand_over_lets_a_long_job_stop_without_a_word)
     ck_assert_int_eq(dispatcher_hand_over(dispatcher, SECONDS_MAX * 1000), 0);
     ck_assert_int_eq(outcome_count, 0);
     ck_assert_int_eq(acknowledged_count, 0);
+    ck_assert_int_eq(note_count, 1);
+    ck_assert_str_eq(notes[0], "returned/w1"); /* or its redelivery would count as a crash */
+}
+END_TEST
+
+START_TEST(a_retry_that_is_redelivered_counts_what_was_noted_alone)
+{
+    struct delivery *delivery = calloc(1, sizeof(*delivery));
+
+    past.begun = 2;
+    delivery->tag = (struct delivery_tag){ 1, ++next_tag };
+    delivery->attempt = 2;
+    delivery->redelivered = true;
+    delivery->body = strdup("{\"id\": \"00000000-0000-4000-8000-000000000001\", \"type\": \"test.steps\", "
+                            "\"host\": \"node1\", \"params\": {\"guest\": \"a\"}}");
+    delivery->length = strlen(delivery->body);
+    dispatcher_delivery(dispatcher, JOB_QUICK, delivery);
+    wait_count(&acknowledged_count, 1);
+    ck_assert_str_eq(notes[0], "begun/w1");
 }
 END_TEST
 
@@ -1178,6 +1197,7 @@ static void add_tests_of_coming_again(TCase *tests)
     tcase_add_test(tests, stamps_are_cleared_after_the_confirm_and_before_the_acknowledgement);
     tcase_add_test(tests, a_job_whose_stamps_cannot_be_cleared_comes_again_for_them);
     tcase_add_test(tests, a_hand_over_lets_a_long_job_stop_without_a_word);
+    tcase_add_test(tests, a_retry_that_is_redelivered_counts_what_was_noted_alone);
     tcase_add_test(tests, a_job_whose_host_goes_away_in_a_hand_over_is_left_to_the_next_worker);
 }
 
