@@ -156,8 +156,8 @@ static int64_t seconds_now(void)
 static int shutdown_wait(struct job *job, virDomainPtr dom, struct shutdown_watch *watch, bool events,
                          struct error *err)
 {
-    int64_t timeout = job_integer(job->params, "timeout_s", 120), begun = seconds_now(), passed = 0;
-    int64_t resend = RESEND_S;
+    int64_t timeout = job_integer(job->params, "timeout_s", 120), begun = seconds_now() - job_age_s(job);
+    int64_t passed = 0, resend = job_age_s(job) + RESEND_S;
 
     progress_phase(job_progress(job), "waiting", "seconds");
     while (!watch_wait(watch)) {

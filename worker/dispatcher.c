@@ -267,6 +267,8 @@ static void task_take_past(struct task *task, struct dispatcher_past *past)
         task->past.outcome = STEAL(&past->outcome);
     task->past.begun = past->begun;
     task->past.returned = past->returned;
+    if (!task->past.begun_s)
+        task->past.begun_s = past->begun_s;
     if (past->placed && past->placed[0])
         snprintf(task->placed, sizeof(task->placed), "%s", past->placed);
     task->ask = ASK_TOLD;

@@ -187,6 +187,13 @@ static bool task_was_interrupted(struct task *task)
     return task->redelivered || task->past.begun - (task->noted_begun ? 1 : 0) > task->past.returned;
 }
 
+static uint64_t task_begun_s(struct task *task)
+{
+    SCOPE_LOCK(&task->dispatcher->lock);
+
+    return task->past.begun_s;
+}
+
 /* The run stays until the task ends: for dispatcher_tick, and to clear the stamps. -1: no memory. */
 static int task_make_run(struct task *task, struct error *err)
 {
@@ -199,6 +206,7 @@ static int task_make_run(struct task *task, struct error *err)
         .quiet_ms = task->type->lane == JOB_QUICK ? 1000 : 0,
         .again = task->again,
         .interrupted = task_was_interrupted(task),
+        .begun_s = task_begun_s(task),
         .attempt = task->request.attempt,
         .max_attempts = task_max_attempts(task),
         .report = task_report,

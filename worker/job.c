@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "monotonic.h"
+
 const struct job_type *job_type_find(const struct job_type *const *tables, const char *name)
 {
     for (; *tables; tables++)
@@ -116,6 +118,16 @@ void job_choice(struct job *job, const char *method, const char *why)
 
     json_decref(run->choice);
     run->choice = json_pack("{s:s, s:s}", "method", method, "why", why);
+}
+
+int64_t job_age_s(struct job *job)
+{
+    const struct job_run *run = job_run_of(job);
+    int64_t age_s = (monotonic_now_ms() - run->begun_ms) / 1000;
+    int64_t whole_s =
+        run->settings.begun_s > 0 ? envelope_now_ms() / 1000 - (int64_t)run->settings.begun_s : 0;
+
+    return whole_s > age_s ? whole_s : age_s;
 }
 
 struct progress *job_progress(struct job *job)

@@ -98,6 +98,10 @@ int job_safe_point(struct job *job, struct error *err);
  * seen, but do nothing. */
 bool job_is_ours(struct job *job);
 
+/* How many seconds ago the job was first begun, by this worker or, as far as is known, by another. What waits for so long and no
+ * longer counts from then: a job may change hands more often than that. */
+int64_t job_age_s(struct job *job);
+
 /* Waits `ms`, less when the job is to stop: then -1, as a safe point. For what libvirt tells no event of. */
 int job_wait(struct job *job, int ms, struct error *err);
 

@@ -20,6 +20,7 @@ struct job_run_settings {
     int quiet_ms; /* neither started nor progress before that much time: a quick job that is quick says nothing */
     bool again;       /* it may have been begun before */
     bool interrupted; /* and whoever had begun it did not end it in good order */
+    uint64_t begun_s; /* when that was, as far as is known, seconds since 1970; 0: it is not */
     int attempt;      /* which this is, from 1 */
     int max_attempts; /* a transient failure of an earlier one than the last ends as OUTCOME_RETRY */
     /* `state` "started", "progress" or "cancelling", `data` stolen; from the job's thread or a sampler's. NULL: nobody

@@ -27,6 +27,7 @@ struct journal_entry {
      * default settings would have taken it (128 MiB): then it is known to be there, and no more. */
     struct delivery *outcome;
     int begun;                      /* notes of that kind */
+    uint64_t begun_s;               /* when the first of them was made, seconds since 1970; 0: not known */
     int returned;                   /* notes of that kind */
     char placed[JOURNAL_HOST_SIZE]; /* the host of the last such note; "": none */
 };

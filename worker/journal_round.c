@@ -118,9 +118,10 @@ static bool entry_take(struct journal_entry *entry, const char *what, struct del
         entry->outcome = delivery;
         return true;
     }
-    if (strncmp(what, "begun/", 6) == 0)
+    if (strncmp(what, "begun/", 6) == 0) {
+        entry->begun_s = entry->begun_s ? entry->begun_s : delivery->timestamp;
         entry->begun++;
-    else if (strncmp(what, "returned/", 9) == 0)
+    } else if (strncmp(what, "returned/", 9) == 0)
         entry->returned++;
     else if (strncmp(what, "placed/", 7) == 0 && strlen(what + 7) < sizeof(entry->placed))
         strcpy(entry->placed, what + 7);

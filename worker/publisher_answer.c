@@ -305,6 +305,7 @@ void publisher_note(struct publisher *publisher, const struct publisher_way *way
     if (message) {
         message->message_id = strdup(id);
         message->content_type = strdup("application/json");
+        message->timestamp = (uint64_t)envelope_now_ms() / 1000;
     }
     parcel_add(parcel, message, "note");
     parcel_send(parcel);

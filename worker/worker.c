@@ -167,6 +167,7 @@ static void on_told(void *opaque, const char *job_id, struct journal_entry *entr
 {
     struct dispatcher_past past = { .outcome = STEAL(&entry->outcome),
                                     .begun = entry->begun,
+                                    .begun_s = entry->begun_s,
                                     .returned = entry->returned,
                                     .placed = entry->placed };
 
