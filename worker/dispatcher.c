@@ -254,8 +254,11 @@ void dispatcher_closed(struct dispatcher *dispatcher, enum job_lane lane)
     atomic_store(&dispatcher->epochs[lane], 0);
     dispatcher->up_since_ms[lane] = 0;
     HASH_ITER (hh, dispatcher->tasks, task, next) {
-        if (task->lane == lane && task->run)
+        if (task->lane != lane)
+            continue;
+        if (task->run)
             job_run_hold(task->run, JOB_LOST);
+        task_take_back_note(task); /* whoever gets the job next must not take this for a crash */
     }
     pthread_cond_broadcast(&dispatcher->changed);
 }
@@ -302,6 +305,8 @@ static void task_told(struct task *task, struct dispatcher_past *past)
         return;
     }
     task_take_past(task, past);
+    if (task->was_away && task->state == TASK_RUNNING)
+        task_note_again(task);
     task->was_away = false;
     if (task->run && task_is_ours(task))
         job_run_hold(task->run, JOB_OURS);

@@ -100,6 +100,9 @@ bool task_note(struct task *task, const char *what, const char *word);
 /* It is let go here in good order, so that beginning it was no crash. With the lock or without it. */
 void task_take_back_note(struct task *task);
 
+/* With the lock held: it goes on here after all. */
+void task_note_again(struct task *task);
+
 /* Its job is another worker's: says so, where it was noted as begun, and forgets it. */
 void task_forget(struct task *task);
 

@@ -17,6 +17,16 @@ void task_take_back_note(struct task *task)
         publisher_note(settings->publisher, NULL, task->request.id, "returned", settings->worker, NULL, NULL);
 }
 
+void task_note_again(struct task *task)
+{
+    const struct dispatcher_settings *settings = &task->dispatcher->settings;
+
+    if (atomic_exchange(&task->noted_begun, true))
+        return;
+    task->past.begun++;
+    publisher_note(settings->publisher, NULL, task->request.id, "begun", settings->worker, NULL, NULL);
+}
+
 /* A note under way, and who waits for it. */
 struct note {
     struct dispatcher *dispatcher;
