@@ -60,15 +60,14 @@ class Step:
         return self._perhaps(before, NOTHING)
 
     def _undefine(self, before):
+        """Turns the guest off and deletes its volumes before the definition; where it is stopped in between, that stays."""
         if self.effect.kind == "guest":
             if self.state == "succeeded" or before is NOTHING:
                 return self._delete(before)
-            return {before, (before[0], False), NOTHING} if self._halfway() else {before}
-        if self.state == "succeeded" and self.changed:  # the guest had the volume
-            return {NOTHING}
-        if self.state == "succeeded":
-            return {before, NOTHING} if self.disturbed else {before}
-        return self._perhaps(before, NOTHING)
+            return {before, (before[0], False)} | ({NOTHING} if self._halfway() else set())
+        if self.state == "succeeded" and not self.changed and not self.disturbed:
+            return {before}
+        return {NOTHING} if self.state == "succeeded" and self.changed else {before, NOTHING}
 
     # Power.
 
