@@ -29,12 +29,12 @@ static void template_remove_children(xmlNodePtr parent, const char *name)
 static int template_set_source(xmlNodePtr disk, virStorageVolPtr volume, int type, struct error *err)
 {
     xmlNodePtr source = xml_add(disk, "source", NULL, err);
-    AUTO(pool) virStoragePoolPtr pool = virStoragePoolLookupByVolume(volume);
     AUTO(string) char *path = virStorageVolGetPath(volume);
+    AUTO(pool) virStoragePoolPtr pool = path ? virStoragePoolLookupByVolume(volume) : NULL;
 
     if (!source)
         return -1;
-    if (!pool || !path)
+    if (!pool)
         return error_set_libvirt(err, "looking at volume '%s'", virStorageVolGetName(volume));
     if (type == VIR_STORAGE_VOL_FILE || type == VIR_STORAGE_VOL_BLOCK) {
         bool file = type == VIR_STORAGE_VOL_FILE;

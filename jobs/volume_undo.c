@@ -29,8 +29,9 @@ int volume_remove(virStorageVolPtr vol, bool *ret_gone, struct error *err)
 
 int volume_delete(virStorageVolPtr vol, bool *ret_gone, struct error *err)
 {
-    AUTO(pool) virStoragePoolPtr pool = virStoragePoolLookupByVolume(vol);
+    /* Before the call that may fail: every one forgets the error of the one before. */
     const char *name = virStorageVolGetName(vol);
+    AUTO(pool) virStoragePoolPtr pool = virStoragePoolLookupByVolume(vol);
     bool gone = false;
 
     if (!pool)

@@ -104,12 +104,12 @@ int volume_used_by(virConnectPtr conn, unsigned flags, enum volume_access access
                    char **ret_guest, struct error *err)
 {
     AUTO(use_domains) struct use_domains list = { NULL, 0 };
-    AUTO(pool) virStoragePoolPtr pool = virStoragePoolLookupByVolume(vol);
     AUTO(string) char *path = virStorageVolGetPath(vol);
-    struct use use = { path, pool ? virStoragePoolGetName(pool) : NULL, virStorageVolGetName(vol) };
+    AUTO(pool) virStoragePoolPtr pool = path ? virStoragePoolLookupByVolume(vol) : NULL;
 
-    if (!pool || !path)
+    if (!pool)
         return volume_error(err, "looking at volume '%s'", virStorageVolGetName(vol));
+    struct use use = { path, virStoragePoolGetName(pool), virStorageVolGetName(vol) };
     list.count = virConnectListAllDomains(conn, &list.domains, flags);
     if (list.count < 0)
         return error_set_libvirt(err, "listing the guests");
