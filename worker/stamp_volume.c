@@ -151,16 +151,16 @@ static int record_read_not(virStorageVolPtr record, struct stamp *stamp, struct 
     }
 }
 
+/* Its date before its size: it grows when it is done, and has the date of that then. */
 static int record_read_state(virStorageVolPtr record, struct stamp *stamp, struct error *err)
 {
     virStorageVolInfo info;
 
+    record_date(record, stamp);
     if (stamp->state == STAMP_INTENDED && virStorageVolGetInfo(record, &info) < 0)
         return record_read_not(record, stamp, err);
     if (stamp->state == STAMP_INTENDED && info.capacity > RECORD_BYTES)
         stamp->state = STAMP_DONE;
-    if (stamp->state != STAMP_DONE)
-        record_date(record, stamp);
     return 0;
 }
 
