@@ -84,9 +84,9 @@ def clone(pool, target, source="source"):
 class Copy:
     """A copy within a pool, one of its own where none is given, that libvirtd has begun and is kept from ending."""
 
-    def __init__(self, host, requester, pool=None, **members):
-        self.host, self.requester = host, requester
-        self.pool = pool or new_pool(host)
+    def __init__(self, libvirtd, requester, pool=None, **members):
+        self.libvirtd, self.requester = libvirtd, requester
+        self.pool = pool or new_pool(libvirtd)
         self.job = requester.submit("volume.clone", clone(self.pool, "target"), **members)
         wait_for("the copy to begin", lambda: self.made() > 0, 30)
 
@@ -100,12 +100,17 @@ class Copy:
 
     def made(self):
         """How often libvirtd was told to make it."""
-        return self.host.copies(self.pool.path)
+        return self.libvirtd.copies(self.pool.path)
 
     def wait(self, state, timeout=30):
         """The `data` of an event of the job, as "cancelling"."""
         return self.requester.wait(f"'{state}' of {self.job}", lambda e: e.get("subject") == self.job and
                                    e["type"] == f"io.virtjob.job.{state}", timeout)["data"]
+
+    def wait_adopted(self, worker, timeout=30, count=1):
+        """Until the worker has begun the job for the count-th time since its start, and looks on."""
+        worker.wait_log(f"begun again job={self.job}", timeout, count)
+        self.wait_progress()
 
     def wait_progress(self, timeout=30):
         """Until there is more progress than now."""
