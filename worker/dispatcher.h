@@ -28,7 +28,7 @@ struct dispatcher_past {
     int begun;                /* so often a worker has begun the job when it came again */
     uint64_t begun_s;         /* when the first of them did, seconds since 1970; 0: not known */
     int returned;             /* so often one that lives has let it go after that */
-    const char *placed;       /* where it runs, if it was for any host; "": nowhere yet */
+    const char *placed;       /* where it runs, if it was for any host, or has left something; "": nowhere */
 };
 
 struct dispatcher_settings {

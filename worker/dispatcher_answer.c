@@ -113,13 +113,30 @@ static void task_answered(void *opaque, enum publisher_fate fate)
         task_acknowledge(task);
 }
 
+static bool rollback_is_clean(const json_t *rollback)
+{
+    size_t index;
+    json_t *report;
+
+    json_array_foreach (rollback, index, report) {
+        if (!json_is_true(json_object_get(report, "ok")))
+            return false;
+    }
+    return true;
+}
+
+static bool task_was_placed_here(const struct task *task)
+{
+    return strcmp(task->placed, task_host(task)) == 0;
+}
+
 /* What it has made is there, and nowhere else; or may be, where that cannot be looked at. */
 static bool task_stays(const struct task *task)
 {
-    enum error_code code = task->answer.outcome.error.code;
+    const struct outcome *outcome = &task->answer.outcome;
 
-    return code == ERROR_CONNECTION_LOST ||
-           (code == ERROR_HOST_UNAVAILABLE && strcmp(task->placed, task_host(task)) == 0);
+    return outcome->error.code == ERROR_CONNECTION_LOST || !rollback_is_clean(outcome->rollback) ||
+           (outcome->error.code == ERROR_HOST_UNAVAILABLE && task_was_placed_here(task));
 }
 
 static void task_publish_retry(struct task *task, const struct publisher_way *way)
@@ -134,8 +151,9 @@ static void task_publish_retry(struct task *task, const struct publisher_way *wa
                   "delay_s", delay_s, "error", error_to_json(&outcome->error), "worker", settings->worker);
 
     publisher_job_event(settings->publisher, way, &task->request, "retrying", task_host(task), data);
-    if (!stays && task->placed_ms > 0)
-        publisher_note(settings->publisher, way, task->request.id, "placed", TASK_NOWHERE, NULL, NULL);
+    if (stays || task->placed_ms > 0 || task_was_placed_here(task))
+        publisher_note(settings->publisher, way, task->request.id, "placed",
+                       stays ? task_host(task) : TASK_NOWHERE, NULL, NULL);
     publisher_retry(settings->publisher, way, &task->request, attempt, delay_s,
                     stays || task->request.placed ? task_host(task) : task->request.host, task_answered,
                     task);
@@ -272,14 +290,7 @@ static struct job_run *task_sweeping_run(struct task *task, struct error *err)
 /* The stamps stay on what the job could not undo, or could not know of: they tell whose that is. */
 static bool outcome_is_clean(enum outcome_state state, const json_t *rollback)
 {
-    size_t index;
-    json_t *report;
-
-    json_array_foreach (rollback, index, report) {
-        if (!json_is_true(json_object_get(report, "ok")))
-            return false;
-    }
-    return state != OUTCOME_UNCERTAIN;
+    return state != OUTCOME_UNCERTAIN && rollback_is_clean(rollback);
 }
 
 static bool task_is_clean(const struct task *task)

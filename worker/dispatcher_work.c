@@ -179,12 +179,13 @@ static int task_max_attempts(const struct task *task)
                                           : task->dispatcher->settings.max_attempts;
 }
 
-/* This attempt is among those that were noted as begun. */
+/* This attempt is among those that were noted as begun. A place is noted of what a retry has left, too. */
 static bool task_was_interrupted(struct task *task)
 {
     SCOPE_LOCK(&task->dispatcher->lock);
 
-    return task->redelivered || task->past.begun - (task->noted_begun ? 1 : 0) > task->past.returned;
+    return task->redelivered || task->past.begun - (task->noted_begun ? 1 : 0) > task->past.returned ||
+           strcmp(task->placed, task_host(task)) == 0;
 }
 
 static uint64_t task_begun_s(struct task *task)

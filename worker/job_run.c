@@ -182,13 +182,13 @@ static bool rollback_failed(const json_t *rollback)
 }
 
 /* After a broken connection nobody knows whether the last call took effect, unless all was undone since; and what could
- * not even be looked at may still have what an earlier attempt left. */
+ * not even be looked at may still have what an interrupted attempt left. */
 static bool run_is_uncertain(const struct job_run *run, const struct outcome *outcome)
 {
     if (run_only_looks(run))
         return false;
     if (outcome->error.code == ERROR_HOST_UNAVAILABLE)
-        return run->job.again;
+        return run->settings.interrupted;
     return outcome->error.code == ERROR_CONNECTION_LOST &&
            (json_array_size(outcome->rollback) == 0 || rollback_failed(outcome->rollback));
 }
@@ -229,7 +229,7 @@ static void run_stop_instead(struct job_run *run, struct error *err)
     struct error stop = ERROR_INIT;
 
     if (!error_is_transient(err) || err->code == ERROR_CONNECTION_LOST ||
-        (err->code == ERROR_HOST_UNAVAILABLE && run->job.again))
+        (err->code == ERROR_HOST_UNAVAILABLE && run->settings.interrupted))
         return;
     if (job_safe_point(&run->job, &stop) < 0 && stop.code != ERROR_INTERRUPTED)
         *err = stop;

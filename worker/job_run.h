@@ -19,7 +19,7 @@ struct job_run_settings {
     int progress_interval_ms;
     int quiet_ms; /* neither started nor progress before that much time: a quick job that is quick says nothing */
     bool again;       /* it may have been begun before */
-    bool interrupted; /* and whoever had begun it did not end it in good order */
+    bool interrupted; /* and whoever had begun it did not end it in good order, or left something */
     uint64_t begun_s; /* when that was, as far as is known, seconds since 1970; 0: it is not */
     int attempt;      /* which this is, from 1 */
     int max_attempts; /* a transient failure of an earlier one than the last ends as OUTCOME_RETRY */

@@ -6,7 +6,8 @@
  *
  * A question opens a connection of its own, reads the stream up to a marker that it has published there itself, answers
  * all that was asked before it began, and closes it. Everything is told by the message_id, so nothing is parsed: "<job id>/outcome", "<job id>/begun/<worker>" (a job that had come before begins), "<job
- * id>/returned/<worker>" (a worker that lives has let it go), "<job id>/placed/<host>" (a job for any host runs there). */
+ * id>/returned/<worker>" (a worker that lives has let it go), "<job id>/placed/<host>" (a job for any host runs there, or
+ * a retry has left something there). */
 
 #ifndef VIRTJOB_JOURNAL_H
 #define VIRTJOB_JOURNAL_H

@@ -824,6 +824,7 @@ START_TEST(a_transient_failure_comes_again_after_a_delay)
     ck_assert_msg(strncmp(outcomes[0], "job.retrying.", 13) == 0, "%s", outcomes[0]);
     ck_assert_str_eq(outcomes[1], "test.busy@node1");
     ck_assert_int_eq(outcome_count, 2);
+    ck_assert_int_eq(note_count, 0);
 }
 END_TEST
 
@@ -833,6 +834,7 @@ START_TEST(after_a_broken_connection_nothing_is_undone_for_the_next_attempt_take
     wait_count(&acknowledged_count, 1);
     ck_assert_msg(strncmp(outcomes[0], "job.retrying.", 13) == 0, "%s", outcomes[0]);
     ck_assert_ptr_null(strstr(bodies[0], "rollback"));
+    ck_assert_str_eq(notes[0], "placed/node1");
 }
 END_TEST
 
@@ -842,6 +844,7 @@ START_TEST(what_could_not_be_undone_for_the_host_went_away_is_undone_by_the_next
     wait_count(&acknowledged_count, 1);
     assert_event(0, "job.retrying.test.strand", "code", "connection-lost");
     ck_assert_str_eq(outcomes[1], "test.strand@node1");
+    ck_assert_str_eq(notes[0], "placed/node1");
 }
 END_TEST
 
