@@ -60,7 +60,7 @@ struct config {
         int progress_interval_ms; /* at most one progress event of a job in that time; 1000 */
         int max_attempts;         /* of a job that fails for a reason that may pass; 3 */
         char *retry_delays; /* "5s 30s 2m 10m": before the second attempt, the third, …; then the last */
-        int max_crashes;    /* so often may a job end its worker before it is given up; 3 */
+        int max_crashes;    /* so often may a job end its worker before it is given up; 5 */
     } limits;
     struct {
         bool enabled;       /* the shared results queue; true */

@@ -202,7 +202,7 @@ static const struct option_row table[] = {
       NUMBER(OPTION_NUMBER, limits.max_attempts, 1, 100) },
     { { "limits", "retry_delays", "5s 30s 2m 10m", "Before the second attempt, the third, and so on" },
       TEXT(limits.retry_delays, config_complaint_delays) },
-    { { "limits", "max_crashes", "3", "How often a job may end its worker before it is given up" },
+    { { "limits", "max_crashes", "5", "How often a job may end its worker before it is given up" },
       NUMBER(OPTION_NUMBER, limits.max_crashes, 1, 100) },
     { { "limits", "reply_to", REPLY_TO, "What a job's reply_to must match, a regular expression" },
       TEXT(reply_to, config_complaint_pattern) },

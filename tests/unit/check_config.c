@@ -106,7 +106,7 @@ START_TEST(defaults_are_those_of_the_header)
     ck_assert_int_eq(config->limits.max_pending, 65536);
     ck_assert_int_eq(config->limits.progress_interval_ms, 1000);
     ck_assert_int_eq(config->limits.max_attempts, 3);
-    ck_assert_int_eq(config->limits.max_crashes, 3);
+    ck_assert_int_eq(config->limits.max_crashes, 5);
     ck_assert_int_eq(config->journal.max_bytes, 1 << 30);
     ck_assert_int_eq(config->journal.max_age_s, 86400);
     ck_assert_int_eq(config->journal.lookback_s, 3600);
