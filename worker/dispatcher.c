@@ -83,8 +83,7 @@ static int dispatcher_ask(struct dispatcher *dispatcher, const struct request *r
     return -1;
 }
 
-/* With the lock held. Without memory the journal is not asked, and the job waits until it is given up. */
-static void task_ask_journal(struct task *task)
+void task_ask_journal(struct task *task)
 {
     task->ask = ASK_OPEN;
     if (dispatcher_ask(task->dispatcher, &task->request) < 0)

@@ -42,6 +42,7 @@ struct dispatcher_settings {
     int progress_interval_ms;
     int max_attempts; /* of a job that does not say otherwise */
     int max_crashes;
+    int crash_patience_ms; /* so long one of the workers that are counted may take to say that it lives after all */
     int note_interval_ms; /* where a job for any host runs is noted again after that time */
     int grace_ms; /* so long after its lane has come up again a job may wait for its delivery to come back */
     /* Seconds before that attempt (2 is the first retry). */

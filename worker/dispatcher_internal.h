@@ -58,6 +58,10 @@ void task_ready(void *opaque);
 /* Takes it out of its lines and gives it to a thread, where it has none yet: it is not going to be run. */
 void task_hurry(struct task *task);
 
+/* Asks what has become of it: its `ask` is open until the journal has told. Without memory the journal is not asked, and the
+ * job waits until it is given up. */
+void task_ask_journal(struct task *task);
+
 /* It got its delivery back, or the journal's word: who waits for that goes on. */
 void task_wake(struct task *task);
 

@@ -54,12 +54,28 @@ static void task_fail(struct task *task, const struct error *err)
     task->answer.outcome.error = *err;
 }
 
+/* With the lock held. */
 static bool task_has_crashed_too_often(const struct task *task)
 {
     bool first_is_not_noted = task->redelivered && !task->resent;
     int crashes = task->past.begun - task->past.returned + (first_is_not_noted ? 1 : 0);
 
-    return crashes >= task->dispatcher->settings.max_crashes;
+    return task->refusal.code == ERROR_NONE && crashes >= task->dispatcher->settings.max_crashes;
+}
+
+/* Who lost its connection is no crash, but can say so only when it has another one. */
+static bool task_ask_whether_they_live(struct task *task)
+{
+    struct dispatcher *dispatcher = task->dispatcher;
+    int64_t until_ms = monotonic_now_ms() + dispatcher->settings.crash_patience_ms;
+    int waited = 0;
+
+    pthread_mutex_lock(&dispatcher->lock);
+    while (!task->given_up && task_is_ours(task) && !dispatcher->draining && waited == 0)
+        waited = monotonic_wait(&dispatcher->changed, &dispatcher->lock, until_ms);
+    task_ask_journal(task);
+    pthread_mutex_unlock(&dispatcher->lock);
+    return task_wait_told(task);
 }
 
 static void task_fail_crashed(struct task *task)
@@ -90,7 +106,7 @@ static enum verdict task_judge_past(struct task *task)
         task->answer.kind = ANSWER_REPEAT;
         return VERDICT_ANSWER;
     }
-    if (task->refusal.code == ERROR_NONE && task_has_crashed_too_often(task)) {
+    if (task_has_crashed_too_often(task)) {
         task_fail_crashed(task);
         return VERDICT_ANSWER;
     }
@@ -135,12 +151,25 @@ static bool task_note_begin(struct task *task)
     return task_only_looks(task) || strcmp(task->request.host, ANY_HOST) != 0 || task_note_place(task);
 }
 
+/* Waits until enough is known of what became of it. False: the job is not ours any more. */
+static bool task_learn_past(struct task *task)
+{
+    bool seems_to_crash;
+
+    if (!task_wait_told(task))
+        return false;
+    pthread_mutex_lock(&task->dispatcher->lock);
+    seems_to_crash = !task->past.outcome && task_has_crashed_too_often(task);
+    pthread_mutex_unlock(&task->dispatcher->lock);
+    return !seems_to_crash || task_ask_whether_they_live(task);
+}
+
 static enum verdict task_judge(struct task *task)
 {
     enum verdict verdict = VERDICT_RUN;
 
     if (task->again) {
-        if (!task_wait_told(task))
+        if (!task_learn_past(task))
             return VERDICT_FORGET;
         verdict = task_judge_past(task);
     }

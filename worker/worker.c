@@ -19,6 +19,9 @@
  * at once. */
 #define GRACE_MS 5000
 
+/* A worker whose connection has ended lets its jobs go, and says so as soon as it has another. */
+#define CRASH_PATIENCE_MS 15000
+
 static const char *const link_names[LINK_COUNT] = {
     [LINK_QUICK] = "quick", [LINK_LONG] = "long", [LINK_CONTROL] = "control", [LINK_PUBLISH] = "publish"
 };
@@ -337,6 +340,7 @@ static int worker_make_dispatcher(struct worker *worker, struct error *err)
         .progress_interval_ms = config->limits.progress_interval_ms,
         .max_attempts = config->limits.max_attempts,
         .max_crashes = config->limits.max_crashes,
+        .crash_patience_ms = CRASH_PATIENCE_MS,
         .note_interval_ms =
             (int)(config->journal.lookback_s * 1000 / 3 > INT32_MAX ? INT32_MAX
                                                                     : config->journal.lookback_s * 1000 / 3),

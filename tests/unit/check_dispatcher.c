@@ -45,6 +45,7 @@ static int swept;
 /* The journal: what has been asked and not told, and what it says. */
 static char asked[64][64];
 static int asked_count, told_count;
+static int returned_later; /* notes that it has only when it is asked once more */
 static bool hold_journal, is_over;
 static struct dispatcher_past past;
 static const char *past_body, *past_key; /* of the outcome in it; NULL: none */
@@ -284,6 +285,7 @@ static void *tell(void *opaque)
             continue;
         }
         struct dispatcher_past now = past;
+        now.returned += told_count > 0 ? returned_later : 0;
         const char *id = asked[told_count++];
         now.outcome = past_key ? past_outcome() : NULL;
         pthread_mutex_unlock(&lock);
@@ -788,6 +790,19 @@ START_TEST(a_job_that_comes_again_is_not_run_before_the_journal_has_spoken)
 }
 END_TEST
 
+START_TEST(a_worker_that_has_let_go_and_says_so_late_is_no_crash)
+{
+    past.begun = 3;
+    past.returned = 1;
+    returned_later = 1;
+    deliver_over(1, true, 1, "test.make", "a");
+    wait_begun(1);
+    ck_assert_int_eq(told_count, 2);
+    let_go(1);
+    wait_count(&acknowledged_count, 1);
+}
+END_TEST
+
 START_TEST(a_job_that_has_ended_its_worker_too_often_fails_and_lies_in_the_dead)
 {
     past.begun = 3;
@@ -1192,6 +1207,7 @@ static void add_tests_of_coming_again(TCase *tests)
 {
     tcase_add_test(tests, what_was_answered_elsewhere_is_repeated_byte_for_byte_and_not_run);
     tcase_add_test(tests, a_job_that_comes_again_is_not_run_before_the_journal_has_spoken);
+    tcase_add_test(tests, a_worker_that_has_let_go_and_says_so_late_is_no_crash);
     tcase_add_test(tests, a_job_that_has_ended_its_worker_too_often_fails_and_lies_in_the_dead);
     tcase_add_test(tests, a_job_that_only_looks_is_noted_too_when_it_begins_again);
     tcase_add_test(tests, what_must_not_be_done_twice_and_may_have_been_done_is_uncertain);
