@@ -75,6 +75,9 @@ class Step:
         return self._power(before, True)
 
     def _stop(self, before):
+        """What is not there any more is off, for a job that comes again: a transient guest goes with its end."""
+        if before is NOTHING and self.state == "succeeded" and not self.changed and self.disturbed:
+            return {NOTHING}
         return self._power(before, False)
 
     def _power(self, before, wished):

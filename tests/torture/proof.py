@@ -76,7 +76,7 @@ class Proof:
         try:
             xml, uuid, state = host.ask(lambda c: self._look(c, effect.name))
         except libvirt.libvirtError:
-            return [] if effect.verb == "undefine" else [f"guest {effect.name} is not there"]
+            return [] if effect.verb in ("undefine", "stop") else [f"guest {effect.name} is not there"]
         if effect.verb == "undefine":
             return [f"guest {effect.name} is still there"]
         active = state not in (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_CRASHED)
