@@ -160,6 +160,8 @@ static int run_rollback(struct job_run *run, struct outcome *outcome)
         if (!outcome->rollback)
             outcome->rollback = json_array();
         run_undo(run, undo, &err);
+        if (err.code == ERROR_INTERRUPTED) /* in the middle of it */
+            return -1;
         run_keep_undo_error(run, &err);
         kill_point("after-undo");
         json_array_append_new(outcome->rollback, undo_report(undo, &err));

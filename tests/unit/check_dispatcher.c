@@ -75,6 +75,23 @@ static int undo_note(struct job *job, const json_t *state, struct error *err)
     return 0;
 }
 
+/* Waits for the test, then for something that takes its time. */
+static int undo_slowly(struct job *job, const json_t *state, struct error *err)
+{
+    (void)state;
+    atomic_fetch_add(&begun, 1);
+    sem_wait(&go);
+    return job_wait(job, SECONDS_MAX * 1000, err);
+}
+
+static int run_undo_slowly(struct job *job, json_t **ret_result, struct error *err)
+{
+    (void)ret_result;
+    if (job_undo(job, "undo", undo_slowly, json_object(), err) < 0)
+        return -1;
+    return error_set(err, ERROR_INVALID, "it was wrong");
+}
+
 /* Fails for a reason that may pass, but in its last attempt. */
 static int run_busy(struct job *job, json_t **ret_result, struct error *err)
 {
@@ -157,6 +174,10 @@ static int run_three_steps(struct job *job, json_t **ret_result, struct error *e
 }
 
 static const struct job_type test_types[] = {
+    { .name = "test.undo",
+      .lane = JOB_LONG,
+      .run = run_undo_slowly,
+      .claims = { { JOB_GUEST, true, "/guest" } } },
     { .name = "test.hold", .lane = JOB_LONG, .run = run_hold, .claims = { { JOB_GUEST, true, "/guest" } } },
     { .name = "test.read", .lane = JOB_LONG, .run = run_hold, .claims = { { JOB_GUEST, false, "/guest" } } },
     { .name = "test.look", .lane = JOB_QUICK, .run = run_look },
@@ -1174,6 +1195,18 @@ START_TEST(a_hand_over_lets_a_long_job_stop_without_a_word)
 }
 END_TEST
 
+START_TEST(a_hand_over_in_the_middle_of_an_undo_leaves_it_to_the_next_worker)
+{
+    deliver(1, "test.undo", "a");
+    wait_begun(1);
+    ck_assert_int_eq(dispatcher_hand_over(dispatcher, 10), -1);
+    let_go(1);
+    ck_assert_int_eq(dispatcher_hand_over(dispatcher, SECONDS_MAX * 1000), 0);
+    ck_assert_int_eq(outcome_count, 0);
+    ck_assert_int_eq(acknowledged_count, 0);
+}
+END_TEST
+
 START_TEST(a_retry_that_is_redelivered_counts_what_was_noted_alone)
 {
     struct delivery *delivery = calloc(1, sizeof(*delivery));
@@ -1234,6 +1267,7 @@ static void add_tests_of_coming_again(TCase *tests)
     tcase_add_test(tests, stamps_are_cleared_after_the_confirm_and_before_the_acknowledgement);
     tcase_add_test(tests, a_job_whose_stamps_cannot_be_cleared_comes_again_for_them);
     tcase_add_test(tests, a_hand_over_lets_a_long_job_stop_without_a_word);
+    tcase_add_test(tests, a_hand_over_in_the_middle_of_an_undo_leaves_it_to_the_next_worker);
     tcase_add_test(tests, a_retry_that_is_redelivered_counts_what_was_noted_alone);
     tcase_add_test(tests, a_job_whose_host_goes_away_in_a_hand_over_is_left_to_the_next_worker);
 }
