@@ -23,6 +23,7 @@ static const char *const hints[ERROR_LAST] = {
     [ERROR_NO_SPACE] = "Make room in the pool, or choose another one.",
     [ERROR_BUSY] = "Try again later.",
     [ERROR_TIMEOUT] = "Look at the guest; give it more time, or use force where the type has it.",
+    [ERROR_STALLED] = "Give the migration more: bandwidth, downtime, or post-copy among its actions.",
     [ERROR_DENIED] = "Check the permissions of the worker on the host and its storage.",
     [ERROR_HOST_UNAVAILABLE] = "Check that libvirtd runs there and the worker reaches it; nothing was begun.",
     [ERROR_CONNECTION_LOST] = "Look at what was made before trying again: the host may have gone on alone.",

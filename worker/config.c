@@ -7,6 +7,7 @@
 
 #include <ctype.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +32,8 @@ void config_free(struct config *config)
     for (size_t i = 0; i < config->host_count; i++) {
         free(config->hosts[i].name);
         free(config->hosts[i].uri);
+        free(config->hosts[i].peer_uri);
+        free(config->hosts[i].migrate_uri);
     }
     free(config->hosts);
     free(config);
@@ -86,28 +89,68 @@ struct config_host *config_loader_add_host(struct config_loader *loader, const c
         config_loader_fail_memory(loader);
         return NULL;
     }
-    hosts[config->host_count] = (struct config_host){ .name = copy };
+    hosts[config->host_count] = (struct config_host){ .name = copy, .serve = true };
     return &hosts[config->host_count++];
+}
+
+/* The keys of [host NAME]. */
+static const struct {
+    const char *key;
+    size_t offset; /* of a char * in struct config_host */
+} host_texts[] = {
+    { "uri", offsetof(struct config_host, uri) },
+    { "peer_uri", offsetof(struct config_host, peer_uri) },
+    { "migrate_uri", offsetof(struct config_host, migrate_uri) },
+};
+
+static char **host_text(struct config_host *host, const char *key)
+{
+    for (size_t i = 0; i < sizeof(host_texts) / sizeof(host_texts[0]); i++)
+        if (strcmp(host_texts[i].key, key) == 0)
+            return (char **)((char *)host + host_texts[i].offset);
+    return NULL;
+}
+
+static int loader_set_host_text(struct config_loader *loader, struct config_host *host, const char *key,
+                                const char *value)
+{
+    char **slot = host_text(host, key);
+    char *copy;
+
+    if (loader->file && *slot)
+        return config_loader_fail(loader, "[host %s] %s: is set already", host->name, key);
+    if (!(copy = strdup(value)))
+        return config_loader_fail_memory(loader);
+    free(*slot);
+    *slot = copy;
+    return 0;
+}
+
+static int loader_set_host_serve(struct config_loader *loader, struct config_host *host, const char *value)
+{
+    struct error err = ERROR_INIT;
+
+    if (config_parse_flag(value, &host->serve, &err) < 0)
+        return config_loader_fail(loader, "[host %s] serve: %s", host->name, err.message);
+    return 0;
 }
 
 static int loader_set_host(struct config_loader *loader, const char *name, const char *key, const char *value)
 {
     struct config_host *host = config_host_find(loader->config, name);
-    char *copy;
+    struct config_host none = { 0 };
+    bool serve = strcmp(key, "serve") == 0;
 
-    if (strcmp(key, "uri") != 0)
-        return config_loader_fail(loader, "unknown key '%.80s' in [host %s]; known is uri", key, name);
+    if (!serve && !host_text(&none, key))
+        return config_loader_fail(
+            loader, "unknown key '%.80s' in [host %s]; known are uri, peer_uri, migrate_uri, serve", key,
+            name);
     if (!*value)
-        return config_loader_fail(loader, "[host %s] uri: is empty", name);
+        return config_loader_fail(loader, "[host %s] %s: is empty", name, key);
     if (!host && !(host = config_loader_add_host(loader, name)))
         return -1;
-    if (loader->file && host->uri)
-        return config_loader_fail(loader, "[host %s] uri: is set already", name);
-    if (!(copy = strdup(value)))
-        return config_loader_fail_memory(loader);
-    free(host->uri);
-    host->uri = copy;
-    return 0;
+    return serve ? loader_set_host_serve(loader, host, value)
+                 : loader_set_host_text(loader, host, key, value);
 }
 
 /* Options */
@@ -283,10 +326,20 @@ static int load_rest(struct config_loader *loader)
     return config_check_broker(&config->broker, loader->origins, loader->err);
 }
 
+/* Keys of one host may come from several sources, so that one is without a URI shows only in the end. */
+static int check_hosts(const struct config *config, struct error *err)
+{
+    for (size_t i = 0; i < config->host_count; i++)
+        if (!config->hosts[i].uri)
+            return error_set(err, ERROR_INVALID, "[host %s] has no uri", config->hosts[i].name);
+    return 0;
+}
+
 static int load(struct config_loader *loader, const char *path, char *const *sets, size_t set_count)
 {
     if (load_defaults(loader->config, loader->err) < 0 || (path && config_file_load(loader, path) < 0) ||
-        load_environment(loader) < 0 || load_sets(loader, sets, set_count) < 0)
+        load_environment(loader) < 0 || load_sets(loader, sets, set_count) < 0 ||
+        check_hosts(loader->config, loader->err) < 0)
         return -1;
     return load_rest(loader);
 }
@@ -315,8 +368,11 @@ struct config *config_load(const char *path, char *const *sets, size_t set_count
 
 int config_check_daemon(const struct config *config, struct error *err)
 {
+    for (size_t i = 0; i < config->host_count; i++)
+        if (config->hosts[i].serve)
+            return 0;
     if (config->host_count > 0)
-        return 0;
+        return error_set(err, ERROR_INVALID, "no host is served: each has serve = false");
     return error_set(
         err, ERROR_INVALID,
         "there is no host; add [host NAME] with its uri, or say --host NAME=URI, as node1=qemu:///system");

@@ -37,8 +37,11 @@ struct config_broker {
 };
 
 struct config_host {
-    char *name; /* as in routing keys: [A-Za-z0-9_-], not "any" */
-    char *uri;  /* libvirt connection URI */
+    char *name;        /* as in routing keys: [A-Za-z0-9_-], not "any" */
+    char *uri;         /* libvirt connection URI, for us */
+    char *peer_uri;    /* the same for the libvirtd of another host, which migrates to it; NULL: uri */
+    char *migrate_uri; /* where its QEMU takes guests, as tcp://10.0.0.2; NULL: libvirt chooses */
+    bool serve;        /* takes its jobs; false: it is known as a destination alone. True */
 };
 
 struct config {
@@ -72,6 +75,8 @@ struct config {
         int64_t max_age_s;  /* 86400 */
         int64_t lookback_s; /* how far back it is read at least, for a job that comes again; 3600 */
     } journal;
+    char *
+        save_folders; /* "/a /b": absolute paths with blanks between them, where jobs may put and find save images; NULL: none */
     char *reply_to;       /* regular expression (PCRE2, anchored at both ends) that a reply_to must match */
     char *log_level;      /* "info" */
     char *log_format;     /* "text" or "json" */

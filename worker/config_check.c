@@ -106,6 +106,34 @@ const char *config_complaint_delays(const char *text)
                : NULL;
 }
 
+/* Absolute, and nothing in it that leads elsewhere. */
+static bool is_plain_folder(const char *start, size_t length)
+{
+    if (length < 2 || start[0] != '/' || start[length - 1] == '/')
+        return false;
+    for (size_t at = 0, end; at < length; at = end) {
+        const char *name = start + at + 1;
+
+        end = at + 1 + strcspn(name, "/ ");
+        if (end == at + 1 || (end - at == 2 && name[0] == '.') ||
+            (end - at == 3 && name[0] == '.' && name[1] == '.'))
+            return false;
+    }
+    return true;
+}
+
+const char *config_complaint_folders(const char *text)
+{
+    for (text += strspn(text, " "); *text; text += strspn(text, " ")) {
+        size_t length = strcspn(text, " ");
+
+        if (!is_plain_folder(text, length))
+            return "has what is no absolute path, without '.', '..', '//' and a '/' at its end";
+        text += length;
+    }
+    return NULL;
+}
+
 size_t config_retry_delays(const struct config *config, int *ret_delays)
 {
     int all[RETRY_DELAYS_MAX], count = config_parse_delays(config->limits.retry_delays, all);

@@ -42,6 +42,9 @@ char **config_option_text(struct config *config, const struct option_row *row);
 int config_option_assign(struct config *config, const struct option_row *row, const char *value,
                          struct error *err);
 
+/* "true", "no", "on", 0, …; the error is only what is wrong with it. */
+int config_parse_flag(const char *value, bool *ret_flag, struct error *err);
+
 /* For the rows of the table. */
 const char *config_complaint_uri(const char *text);
 const char *config_complaint_prefix(const char *text);
@@ -50,6 +53,7 @@ const char *config_complaint_pattern(const char *text);
 const char *config_complaint_level(const char *text);
 const char *config_complaint_format(const char *text);
 const char *config_complaint_delays(const char *text);
+const char *config_complaint_folders(const char *text);
 
 /* "5s 30s" into seconds, at most RETRY_DELAYS_MAX; how many, or -1. */
 int config_parse_delays(const char *text, int *ret_delays);

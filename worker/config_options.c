@@ -64,15 +64,13 @@ static int assign_text(struct config *config, const struct option_row *row, cons
     return 0;
 }
 
-static int assign_flag(struct config *config, const struct option_row *row, const char *value,
-                       struct error *err)
+int config_parse_flag(const char *value, bool *ret_flag, struct error *err)
 {
     static const char *const words[] = { "false", "true", "no", "yes", "off", "on", "0", "1" };
-    bool *slot = (bool *)((char *)config + row->offset);
 
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
         if (strcasecmp(value, words[i]) == 0) {
-            *slot = i % 2;
+            *ret_flag = i % 2;
             return 0;
         }
     }
@@ -127,7 +125,7 @@ int config_option_assign(struct config *config, const struct option_row *row, co
     case OPTION_TEXT:
         return assign_text(config, row, value, err);
     case OPTION_FLAG:
-        return assign_flag(config, row, value, err);
+        return config_parse_flag(value, (bool *)((char *)config + row->offset), err);
     default:
         return assign_number(config, row, value, err);
     }
@@ -221,6 +219,10 @@ static const struct option_row table[] = {
       NUMBER(OPTION_SECONDS, journal.max_age_s, 60, 365 * 86400) },
     { { "journal", "lookback", "1h", "How far back it is read at least, for a job that comes a second time" },
       NUMBER(OPTION_SECONDS, journal.lookback_s, 1, 365 * 86400) },
+
+    { { "save", "folders", "/var/lib/libvirt/qemu/save",
+        "Where guest.save and guest.restore may have images, folders of the hosts" },
+      TEXT(save_folders, config_complaint_folders) },
 
     { { "log", "level", "info", "error, warning, info or debug" }, TEXT(log_level, config_complaint_level) },
     { { "log", "format", "text", "text or json" }, TEXT(log_format, config_complaint_format) },

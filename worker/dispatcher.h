@@ -36,6 +36,7 @@ struct dispatcher_settings {
     const struct envelope_rules *rules;
     struct hypervisor *const *hosts;
     size_t host_count;
+    const struct job_reach *reach; /* of its jobs (job_run.h); NULL: nothing beside their hosts */
     struct publisher *publisher;
     const char *worker;            /* its name, for notes */
     int threads[DISPATCHER_LANES]; /* of each host */

@@ -118,6 +118,10 @@ static int claim_value(const struct claiming *claiming, const json_t *value, str
         return json_is_object(value) ? claim_volume(claiming, value, err) : 0;
     case JOB_POOL:
         return json_is_string(value) ? claim_add(claiming, "pool", json_string_value(value), err) : 0;
+    case JOB_PATH:
+        return json_is_string(value) ? claim_add(claiming, "path", json_string_value(value), err) : 0;
+    case JOB_HOST:
+        return claim_add(claiming, "host", "", err);
     case JOB_NOTHING:
         break;
     }

@@ -232,6 +232,7 @@ static int task_make_run(struct task *task, struct error *err)
         .request = &task->request,
         .type = task->type,
         .hypervisor = task->host,
+        .reach = settings->reach,
         .progress_interval_ms = settings->progress_interval_ms,
         .quiet_ms = task->type->lane == JOB_QUICK ? 1000 : 0,
         .again = task->again,

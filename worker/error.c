@@ -32,6 +32,7 @@ static const struct error_row table[ERROR_LAST] = {
     [ERROR_NO_SPACE] = { "no-space", false, "A pool or file system is full." },
     [ERROR_BUSY] = { "busy", true, "The guest or volume is in use just now." },
     [ERROR_TIMEOUT] = { "timeout", false, "It did not happen in the time given." },
+    [ERROR_STALLED] = { "stalled", false, "The migration did not get on, and was stopped." },
     [ERROR_DENIED] = { "denied", false, "Access was refused." },
     [ERROR_HOST_UNAVAILABLE] = { "host-unavailable", true, "The host could not be reached." },
     [ERROR_CONNECTION_LOST] = { "connection-lost", true,

@@ -27,6 +27,7 @@ enum error_code {
     ERROR_NO_SPACE,         /* a pool, file system or quota is full */
     ERROR_BUSY,             /* in use just now: a lock, a volume still being allocated */
     ERROR_TIMEOUT,          /* not finished in the time that was given */
+    ERROR_STALLED,          /* a migration did not get on, and was stopped */
     ERROR_DENIED,           /* libvirt, the broker or the file system refused access */
     ERROR_HOST_UNAVAILABLE, /* the host could not be reached: nothing was begun */
     ERROR_CONNECTION_LOST,  /* the connection broke in the middle: what was begun may go on */

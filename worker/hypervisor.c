@@ -37,6 +37,7 @@ struct connection {
 struct hypervisor {
     char *name;
     char *uri;
+    char *peer_uri, *migrate_uri; /* NULL: as hypervisor_set_peer says */
     int patience_ms;
     atomic_int assigned; /* jobs */
 
@@ -140,6 +141,8 @@ static void hypervisor_unref(struct hypervisor *hypervisor)
     pthread_mutex_destroy(&hypervisor->mutex);
     free(hypervisor->name);
     free(hypervisor->uri);
+    free(hypervisor->peer_uri);
+    free(hypervisor->migrate_uri);
     free(hypervisor);
 }
 
@@ -359,6 +362,26 @@ void hypervisor_free(struct hypervisor *hypervisor)
     connection_close_all(connections);
     pthread_mutex_lock(&hypervisor->mutex);
     hypervisor_unref(hypervisor);
+}
+
+int hypervisor_set_peer(struct hypervisor *hypervisor, const char *uri, const char *migrate_uri,
+                        struct error *err)
+{
+    hypervisor->peer_uri = uri ? strdup(uri) : NULL;
+    hypervisor->migrate_uri = migrate_uri ? strdup(migrate_uri) : NULL;
+    if ((uri && !hypervisor->peer_uri) || (migrate_uri && !hypervisor->migrate_uri))
+        return error_set_memory(err);
+    return 0;
+}
+
+const char *hypervisor_peer_uri(const struct hypervisor *hypervisor)
+{
+    return hypervisor->peer_uri ? hypervisor->peer_uri : hypervisor->uri;
+}
+
+const char *hypervisor_migrate_uri(const struct hypervisor *hypervisor)
+{
+    return hypervisor->migrate_uri;
 }
 
 const char *hypervisor_name(const struct hypervisor *hypervisor)

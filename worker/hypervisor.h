@@ -37,6 +37,13 @@ void hypervisor_free(struct hypervisor *hypervisor);
 
 const char *hypervisor_name(const struct hypervisor *hypervisor);
 
+/* How other hosts reach it: `uri`, of its libvirtd (NULL: the one given to hypervisor_new), and `migrate_uri`, where its
+ * QEMU takes guests (NULL: libvirt chooses). Both are copied. Before there are threads. */
+int hypervisor_set_peer(struct hypervisor *hypervisor, const char *uri, const char *migrate_uri,
+                        struct error *err);
+const char *hypervisor_peer_uri(const struct hypervisor *hypervisor);
+const char *hypervisor_migrate_uri(const struct hypervisor *hypervisor); /* NULL: libvirt chooses */
+
 /* Any thread. A living connection with room, opened where there is none; it belongs to the hypervisor and is given
  * back with release. One opens, on a thread of its own, while all others wait for it, each with its own patience: an
  * open that hangs holds nobody. Retries until the patience has passed or hypervisor_shutdown: ERROR_HOST_UNAVAILABLE,

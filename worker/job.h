@@ -32,7 +32,7 @@ enum job_lane {
     JOB_LONG,  /* copies, waits */
 };
 
-enum job_resource { JOB_NOTHING, JOB_GUEST, JOB_NEW_GUEST, JOB_DOMAIN_XML, JOB_VOLUME, JOB_POOL };
+enum job_resource { JOB_NOTHING, JOB_GUEST, JOB_NEW_GUEST, JOB_DOMAIN_XML, JOB_VOLUME, JOB_POOL, JOB_PATH, JOB_HOST };
 
 /* Clears the stamps that the job may have left on what it created, as far as they are its own (stamp.h): all that it
  * needs to know is in the parameters. Called when the outcome is safe, and again when nobody knows whether it was. What
@@ -41,7 +41,8 @@ typedef int (*job_sweeper)(struct job *job, struct error *err);
 
 /* What the job must have for itself (write) or share (read) while it runs. `pointer` is a JSON pointer into the
  * parameters, where `*` stands for every element of an array: "/disks/<*>/volume"; "" is the parameters
- * themselves. A guest is a string (name or UUID), a volume an object with pool and volume, a pool a string. A domain XML
+ * themselves. A guest is a string (name or UUID), a volume an object with pool and volume, a pool and a path are strings; the
+ * host as a whole is claimed whatever is there. A domain XML
  * claims the guest that it names and its UUID; a new guest is one whose UUID may be the job's id. What is absent claims
  * nothing. A row that only looks claims nothing, so that looking never waits. */
 struct job_claim {
@@ -146,5 +147,51 @@ struct progress *job_progress(struct job *job);
  * job_query_end. */
 int job_query_begin(struct job *job, virConnectPtr *ret_conn, struct error *err);
 void job_query_end(struct job *job, virConnectPtr conn);
+
+/* Other hosts that the configuration knows: their names, in its order, without the job's own; NULL past the last. */
+const char *job_peer_name(struct job *job, size_t index);
+
+/* How the libvirtd of the job's host reaches another one: `ret_uri` is that of its libvirtd, `ret_migrate_uri` where its QEMU
+ * takes guests (NULL: libvirt chooses). They live as long as the job. ERROR_UNKNOWN_HOST where none has that name. */
+int job_peer_uri(struct job *job, const char *host, const char **ret_uri, const char **ret_migrate_uri,
+                 struct error *err);
+
+/* A connection of our own to another host, for what is a matter of seconds; given back with job_peer_end. Any thread. */
+int job_peer_begin(struct job *job, const char *host, virConnectPtr *ret_conn, struct error *err);
+void job_peer_end(struct job *job, const char *host, virConnectPtr conn); /* NULL is allowed */
+
+/* Whether a path on the host is one that jobs may use for save images: absolute, nothing in it that leads elsewhere, and in
+ * (or below) one of the folders of the configuration. ERROR_DENIED or ERROR_INVALID at `where`. */
+int job_check_save_path(struct job *job, const char *path, const char *where, struct error *err);
+
+/* When all is to be done, in milliseconds since 1970; 0: whenever. */
+int64_t job_deadline_ms(struct job *job);
+
+/* A part of a job that runs beside others of it (one guest of host.evacuate): a handler with parameters of its own, and with a
+ * connection, step, progress and undos of its own. All that is lent outlives the call. */
+struct job_part {
+    const json_t *params;
+    job_handler run;
+    /* Takes what its progress says (progress_sink). NULL: nobody listens. */
+    void (*report)(void *opaque, json_t *report);
+    void *opaque;
+};
+
+/* How it ended. As the outcome of a job: `error` ERROR_NONE where it succeeded. job_part_outcome_done frees it. */
+struct job_part_outcome {
+    json_t *result;
+    json_t *rollback; /* NULL: nothing was undone */
+    json_t *choice;   /* likewise */
+    struct error error;
+    char step[64];
+    bool changed;
+    bool adopted;
+};
+
+/* On the calling thread, any number of them at once on threads of the handler's: runs the part, and undoes it where it
+ * fails. It stops when the job is to stop, at its safe points and where a call of its can be stopped (job_on_stop). To be called
+ * between two safe points of the job itself. */
+void job_part_run(struct job *job, const struct job_part *part, struct job_part_outcome *ret_outcome);
+void job_part_outcome_done(struct job_part_outcome *outcome);
 
 #endif

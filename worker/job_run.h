@@ -12,10 +12,18 @@
 
 struct job_run;
 
+/* What jobs may reach beside their own host; outlives the run. */
+struct job_reach {
+    struct hypervisor *const *hosts; /* all that the configuration knows, the job's own among them */
+    size_t host_count;
+    const char *save_folders; /* as in config.h; NULL: none */
+};
+
 struct job_run_settings {
     const struct request *request; /* outlives the run */
     const struct job_type *type;
     struct hypervisor *hypervisor;
+    const struct job_reach *reach; /* NULL: nothing */
     int progress_interval_ms;
     int quiet_ms; /* neither started nor progress before that much time: a quick job that is quick says nothing */
     bool again;       /* it may have been begun before */

@@ -37,6 +37,15 @@ void progress_phase(struct progress *progress, const char *phase, const char *un
  * figure for migration). */
 void progress_update(struct progress *progress, uint64_t done, uint64_t total);
 
+/* From here on, up to the next phase, each report has these members too (`detail`, an object; stolen; NULL: none): what the
+ * type's schema calls its progress. None may have the name of one above. Replaces what was set before; reports nothing by
+ * itself. */
+void progress_set_detail(struct progress *progress, json_t *detail);
+
+/* Up to the next phase the caller knows better than growth whether it is stalled. That it has become so is news, and told at
+ * the next update whatever the interval. */
+void progress_set_stalled(struct progress *progress, bool stalled);
+
 /* When all is to be done, in milliseconds since 1970; 0: whenever. Before the first update. At the rate seen, and as it
  * has been for two seconds, or for three updates in the course of one, the phase ends later: then each report says by how
  * much in `late_by_s` (at least 1), until it can be met again, and the first is sent at once, whatever the interval. */

@@ -275,7 +275,8 @@ int topology_open_lane(const struct topology *topology, struct link *link, const
         topology_declare_retry(topology, link, err) < 0)
         return -1;
     for (size_t i = 0; i < config->host_count; i++)
-        if (topology_open_queue(topology, link, config->hosts[i].name, lane, types, prefetch, true, err) < 0)
+        if (config->hosts[i].serve &&
+            topology_open_queue(topology, link, config->hosts[i].name, lane, types, prefetch, true, err) < 0)
             return -1;
     if (!config->worker.any)
         return 0;

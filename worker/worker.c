@@ -288,6 +288,25 @@ static int worker_make_publisher(struct worker *worker, struct error *err)
     return worker->publisher ? 0 : -1;
 }
 
+static int worker_make_host(struct worker *worker, const struct config_host *host, struct error *err)
+{
+    struct hypervisor **slot = &worker->hosts[worker->reach.host_count];
+
+    *slot = hypervisor_new(host->name, host->uri, worker->config->worker.host_patience_s * 1000, err);
+    if (!*slot)
+        return -1;
+    worker->reach.host_count++;
+    return hypervisor_set_peer(*slot, host->peer_uri, host->migrate_uri, err);
+}
+
+static int worker_make_watch(struct worker *worker, struct error *err)
+{
+    size_t i = worker->host_count++;
+
+    worker->watches[i] = watch_new(worker->hosts[i], publisher_watch_event, worker->publisher, err);
+    return worker->watches[i] ? 0 : -1;
+}
+
 static int worker_make_hosts(struct worker *worker, struct error *err)
 {
     const struct config *config = worker->config;
@@ -297,16 +316,14 @@ static int worker_make_hosts(struct worker *worker, struct error *err)
     worker->watches = calloc(count, sizeof(struct watch *));
     if (!worker->hosts || !worker->watches)
         return error_set_memory(err);
-    for (size_t i = 0; i < count; i++) {
-        worker->hosts[i] = hypervisor_new(config->hosts[i].name, config->hosts[i].uri,
-                                          config->worker.host_patience_s * 1000, err);
-        if (!worker->hosts[i])
+    worker->reach = (struct job_reach){ .hosts = worker->hosts, .save_folders = config->save_folders };
+    for (size_t i = 0; i < count; i++)
+        if (config->hosts[i].serve &&
+            (worker_make_host(worker, &config->hosts[i], err) < 0 || worker_make_watch(worker, err) < 0))
             return -1;
-        worker->host_count++;
-        worker->watches[i] = watch_new(worker->hosts[i], publisher_watch_event, worker->publisher, err);
-        if (!worker->watches[i])
+    for (size_t i = 0; i < count; i++)
+        if (!config->hosts[i].serve && worker_make_host(worker, &config->hosts[i], err) < 0)
             return -1;
-    }
     return 0;
 }
 
@@ -334,6 +351,7 @@ static int worker_make_dispatcher(struct worker *worker, struct error *err)
         .rules = worker->rules,
         .hosts = worker->hosts,
         .host_count = worker->host_count,
+        .reach = &worker->reach,
         .publisher = worker->publisher,
         .worker = config->worker.name,
         .threads = { [JOB_QUICK] = config->worker.quick_slots, [JOB_LONG] = long_threads },
@@ -371,10 +389,10 @@ void worker_free(struct worker *worker)
     dispatcher_free(worker->dispatcher);
     journal_free(worker->journal);
     janitor_free(worker->janitor);
-    for (size_t i = 0; i < worker->host_count; i++) {
+    for (size_t i = 0; i < worker->host_count; i++)
         watch_free(worker->watches[i]);
+    for (size_t i = 0; i < worker->reach.host_count; i++)
         hypervisor_free(worker->hosts[i]);
-    }
     free(worker->watches);
     free(worker->hosts);
     for (int i = 0; i < LINK_COUNT; i++)

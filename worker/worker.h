@@ -16,6 +16,7 @@
 #include "events.h"
 #include "hypervisor.h"
 #include "janitor.h"
+#include "job_run.h"
 #include "journal.h"
 #include "link.h"
 #include "publisher.h"
@@ -29,9 +30,10 @@ struct worker {
     struct envelope_rules *rules;
     struct topology *topology;
     struct publisher *publisher;
-    struct hypervisor **hosts;
-    struct watch **watches;
-    size_t host_count;
+    struct hypervisor **hosts; /* those that it serves, and behind them those that it only knows */
+    struct watch **watches;    /* of those that it serves */
+    size_t host_count;         /* that it serves */
+    struct job_reach reach;
     struct dispatcher *dispatcher;
     struct control *control;
     struct journal *journal;

@@ -140,6 +140,9 @@ START_TEST(file_is_read)
                                       "[results]\nmax_age = 36h\nmax_length = 5\nenabled = no\n"
                                       "[host NODE_2-b]\n"
                                       "uri = test:///default\n"
+                                      "peer_uri = qemu+tls://node2/system\n"
+                                      "migrate_uri = tcp://10.0.0.2\nserve = no\n"
+                                      "[save]\nfolders = /var/save /srv/images\n"
                                       "[log]\nformat = json\nlevel = debug\n"
                                       "[metrics]\nlisten = :9177");
 
@@ -154,6 +157,11 @@ START_TEST(file_is_read)
     ck_assert_str_eq(config->hosts[0].name, "node1");
     ck_assert_str_eq(config->hosts[0].uri, "qemu+ssh://root@node1/system?a=b;c");
     ck_assert_str_eq(config->hosts[1].name, "NODE_2-b");
+    ck_assert_str_eq(config->hosts[1].peer_uri, "qemu+tls://node2/system");
+    ck_assert_str_eq(config->hosts[1].migrate_uri, "tcp://10.0.0.2");
+    ck_assert(config->hosts[0].serve && !config->hosts[1].serve);
+    ck_assert_ptr_null(config->hosts[0].peer_uri);
+    ck_assert_str_eq(config->save_folders, "/var/save /srv/images");
     ck_assert_uint_eq(config->limits.max_body, 512 * 1024);
     ck_assert_int_eq(config->limits.progress_interval_ms, 250);
     ck_assert_str_eq(config->reply_to, "");
@@ -277,7 +285,7 @@ static const struct {
       ":2: unknown key 'url' in [broker]; known are uri, password_file, ca_file, " },
     { "[brokr]\nuri = amqp://a\n",
       ":1: unknown section [brokr]; known are [broker], [worker], [limits], [results], "
-      "[journal], [log], [metrics], [host NAME]" },
+      "[journal], [save], [log], [metrics], [host NAME]" },
     { "[brokr]\n", ":1: unknown section [brokr]" },
     { "[ broker ]\n", ":1: unknown section [ broker ]" },
     { "[broker] # it\n", ":1: there is something behind the section" },
@@ -289,7 +297,11 @@ static const struct {
     { "[host a]\nuri =\n", ":2: [host a] uri: is empty" },
     { "[host a]\nuri = x:///\nuri = y:///\n", ":3: [host a] uri: is set already" },
     { "[host a]\nuri = x:///\n[host a]\n", ":3: there is a [host a] already" },
-    { "[host a]\nurl = x:///\n", ":2: unknown key 'url' in [host a]; known is uri" },
+    { "[host a]\nurl = x:///\n", ":2: unknown key 'url' in [host a]; known are uri, peer_uri, " },
+    { "[host a]\nuri = x:///\nserve = perhaps\n", ":3: [host a] serve: 'perhaps' is neither true nor false" },
+    { "[save]\nfolders = /var/save /var/../etc\n", ":2: [save] folders: has what is no absolute path" },
+    { "[save]\nfolders = saves\n", ":2: [save] folders: has what is no absolute path" },
+    { "[save]\nfolders = /var/save/\n", ":2: [save] folders: has what is no absolute path" },
     { "[host any]\nuri = x:///\n", ":1: [host any]: a host cannot be called any" },
     { "[host a.b]\nuri = x:///\n", ":1: [host a.b]: a host's name is" },
     { "[host ]\nuri = x:///\n", "a host's name is" },
