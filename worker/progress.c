@@ -51,6 +51,10 @@ struct progress {
     int late_updates;   /* in a row that found it late */
     int64_t late_since; /* the first of them */
     bool late_reported;
+    json_t *detail;    /* NULL: none */
+    bool told_stalled; /* whether it is stalled is known from the caller: */
+    bool stalled;
+    bool stalled_reported;
 };
 
 static int64_t monotonic_ms(void *unused)
@@ -124,6 +128,7 @@ void progress_free(struct progress *progress)
 {
     if (!progress)
         return;
+    json_decref(progress->detail);
     pthread_mutex_destroy(&progress->mutex);
     free(progress);
 }
@@ -141,6 +146,26 @@ void progress_phase(struct progress *progress, const char *phase, const char *un
     progress->phase_reported = false;
     progress->late_updates = 0;
     progress->late_reported = false;
+    json_decref(STEAL(&progress->detail));
+    progress->told_stalled = progress->stalled = progress->stalled_reported = false;
+}
+
+void progress_set_detail(struct progress *progress, json_t *detail)
+{
+    SCOPE_LOCK(&progress->mutex);
+
+    json_decref(progress->detail);
+    progress->detail = detail;
+}
+
+void progress_set_stalled(struct progress *progress, bool stalled)
+{
+    SCOPE_LOCK(&progress->mutex);
+
+    progress->told_stalled = true;
+    progress->stalled = stalled;
+    if (!stalled)
+        progress->stalled_reported = false;
 }
 
 /* With the mutex held, as all below. */
@@ -260,6 +285,19 @@ static void report_add_late(struct progress *progress, json_t *report, int64_t n
     json_object_set_new(report, "late_by_s", json_integer(late_by_s < 1 ? 1 : (json_int_t)(late_by_s + 0.5)));
 }
 
+static bool progress_is_stalled(const struct progress *progress, int64_t now)
+{
+    return progress->told_stalled ? progress->stalled : now - progress->grown >= STALLED_AFTER_MS;
+}
+
+/* A copy, for the report is read by another thread. */
+static void report_add_detail(const struct progress *progress, json_t *report)
+{
+    AUTO(json) json_t *detail = json_deep_copy(progress->detail);
+
+    json_object_update(report, detail);
+}
+
 static json_int_t json_count(uint64_t count)
 {
     return count > INT64_MAX ? INT64_MAX : (json_int_t)count;
@@ -268,15 +306,17 @@ static json_int_t json_count(uint64_t count)
 /* Without memory there is no report. */
 static void progress_report(struct progress *progress, int64_t now)
 {
-    json_t *report = json_pack(
-        "{s:s, s:I, s:I, s:s, s:f, s:b, s:I}", "phase", progress->phase, "done", json_count(progress->done),
-        "total", json_count(progress->total), "unit", progress->unit, "percent", progress->percent, "stalled",
-        now - progress->grown >= STALLED_AFTER_MS, "seq", json_count(progress->seq + 1));
+    json_t *report = json_pack("{s:s, s:I, s:I, s:s, s:f, s:b, s:I}", "phase", progress->phase, "done",
+                               json_count(progress->done), "total", json_count(progress->total), "unit",
+                               progress->unit, "percent", progress->percent, "stalled",
+                               progress_is_stalled(progress, now), "seq", json_count(progress->seq + 1));
 
     if (!report)
         return;
     report_add_rate(progress, report);
     report_add_late(progress, report, now);
+    report_add_detail(progress, report);
+    progress->stalled_reported = progress->told_stalled && progress->stalled;
     progress->seq++;
     progress->reported = now;
     progress->phase_reported = true;
@@ -285,7 +325,9 @@ static void progress_report(struct progress *progress, int64_t now)
 
 static bool progress_may_report(const struct progress *progress, int64_t now)
 {
-    bool news = progress_is_late(progress, now) && !progress->late_reported;
+    bool late = progress_is_late(progress, now) && !progress->late_reported;
+    bool stalled = progress->told_stalled && progress->stalled && !progress->stalled_reported;
+    bool news = late || stalled;
 
     return now >= progress->loud_from &&
            (news || progress->reported < 0 || now - progress->reported >= progress->interval_ms);
@@ -313,6 +355,7 @@ void progress_finish(struct progress *progress)
     progress_set(progress, progress->total, progress->total, now);
     progress_measure_late(progress, now);
     progress->percent = 100;
+    progress->stalled = false;
     if (progress->phase_reported && !said_already)
         progress_report(progress, now);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * Copyright (C) the virtjob authors */
 
-/* Reads CloudEvents, one a line, and says which break schemas/event.json or, for an outcome that succeeded, the result of
- * their job type. The integration tests put every event through it that they have seen. */
+/* Reads CloudEvents, one a line, and says which break schemas/event.json or, for an outcome that succeeded or for progress, what
+ * their job type says of it. The integration tests put every event through it that they have seen. */
 
 #include <stdio.h>
 #include <string.h>
@@ -12,18 +12,30 @@
 
 #define BASE "https://virtjob.io/schemas/1/"
 
-static int check_result(const struct schema_store *schemas, const json_t *event, struct error *err)
+/* The schema of that part of the job's type, NULL where it has none. */
+static const struct schema *find_part(const struct schema_store *schemas, const json_t *data,
+                                      const char *part, char ret_uri[256])
+{
+    const char *type = json_string_value(json_object_get(json_object_get(data, "job"), "type"));
+
+    snprintf(ret_uri, 256, BASE "%s.json#/$defs/%s", type ? type : "", part);
+    return schema_store_find(schemas, ret_uri);
+}
+
+static int check_parts(const struct schema_store *schemas, const json_t *event, struct error *err)
 {
     const char *kind = json_string_value(json_object_get(event, "type"));
     const json_t *data = json_object_get(event, "data");
-    const char *type = json_string_value(json_object_get(json_object_get(data, "job"), "type"));
     const struct schema *schema;
     char uri[256];
 
+    if (strcmp(kind, "io.virtjob.job.progress") == 0) {
+        schema = find_part(schemas, data, "progress", uri);
+        return schema ? schema_check(schema, data, "/data", err) : 0;
+    }
     if (strcmp(kind, "io.virtjob.job.succeeded") != 0)
         return 0;
-    snprintf(uri, sizeof(uri), BASE "%s.json#/$defs/result", type ? type : "");
-    schema = schema_store_find(schemas, uri);
+    schema = find_part(schemas, data, "result", uri);
     if (!schema)
         return error_set(err, ERROR_INVALID, "there is no %s", uri);
     return schema_check(schema, json_object_get(data, "result"), "/data/result", err);
@@ -37,7 +49,7 @@ static int check_event(const struct schema_store *schemas, const char *line, str
         return error_set(err, ERROR_INVALID, "not JSON");
     if (schema_check(schema_store_find(schemas, BASE "event.json"), event, "", err) < 0)
         return -1;
-    return check_result(schemas, event, err);
+    return check_parts(schemas, event, err);
 }
 
 int main(void)

@@ -225,6 +225,101 @@ START_TEST(stalled_after_40_s_without_growth)
 }
 END_TEST
 
+/* What the caller knows beside done and total. */
+
+START_TEST(a_detail_is_told_until_the_next_phase)
+{
+    begin(0, 0);
+    progress_set_detail(progress, json_pack("{s:i}", "iteration", 1));
+    ck_assert_int_eq(reports, 0);
+    update(0, 10, 100);
+    update(1000, 20, 100);
+    ck_assert_double_eq(number("iteration"), 1);
+    progress_set_detail(progress, json_pack("{s:i}", "left", 7));
+    update(1000, 30, 100);
+    ck_assert_double_eq(number("left"), 7);
+    ck_assert_double_eq(number("iteration"), -1);
+    progress_phase(progress, "next", "bytes");
+    update(1000, 1, 100);
+    ck_assert_double_eq(number("left"), -1);
+}
+END_TEST
+
+START_TEST(a_detail_may_be_taken_back)
+{
+    begin(0, 0);
+    progress_set_detail(progress, json_pack("{s:i}", "left", 7));
+    progress_set_detail(progress, NULL);
+    update(0, 10, 100);
+    ck_assert_double_eq(number("left"), -1);
+}
+END_TEST
+
+/* Whoever got the report may change it. */
+START_TEST(a_detail_is_copied_into_each_report)
+{
+    begin(0, 0);
+    progress_set_detail(progress, json_pack("{s:{s:i}}", "guests", "web", 1));
+    update(0, 10, 100);
+    json_object_clear(json_object_get(last, "guests"));
+    update(0, 20, 100);
+    ck_assert_uint_eq(json_object_size(json_object_get(last, "guests")), 1);
+}
+END_TEST
+
+static bool stalled(void)
+{
+    return json_is_true(json_object_get(last, "stalled"));
+}
+
+START_TEST(the_caller_knows_better_what_is_stalled)
+{
+    begin(0, 0);
+    progress_set_stalled(progress, true);
+    update(0, 10, 100);
+    ck_assert(stalled());
+    progress_set_stalled(progress, false);
+    update(60000, 10, 100);
+    ck_assert(!stalled());
+    progress_phase(progress, "next", "bytes");
+    update(39999, 0, 100);
+    ck_assert(!stalled());
+    update(1, 0, 100);
+    ck_assert(stalled());
+}
+END_TEST
+
+START_TEST(being_stalled_does_not_wait_for_the_interval)
+{
+    begin(30000, 0);
+    update(0, 10, 100);
+    progress_set_stalled(progress, true);
+    ck_assert_int_eq(reports, 1);
+    update(1, 11, 100);
+    ck_assert_int_eq(reports, 2);
+    ck_assert(stalled());
+    progress_set_stalled(progress, true);
+    update(1, 12, 100);
+    ck_assert_int_eq(reports, 2);
+    progress_set_stalled(progress, false);
+    update(1, 13, 100);
+    ck_assert_int_eq(reports, 2);
+    progress_set_stalled(progress, true);
+    update(1, 14, 100);
+    ck_assert_int_eq(reports, 3);
+}
+END_TEST
+
+START_TEST(a_phase_that_has_ended_is_not_stalled)
+{
+    begin(0, 0);
+    progress_set_stalled(progress, true);
+    update(0, 10, 100);
+    progress_finish(progress);
+    ck_assert(!stalled());
+}
+END_TEST
+
 /* The deadline: 10 bytes a second, so 100 seconds for all of it. */
 
 static void begin_due(int interval_ms, int due_in_s)
@@ -462,6 +557,12 @@ int main(void)
     tcase_add_test(tcase, rate_is_smooth_and_follows);
     tcase_add_test(tcase, eta_beyond_a_year_is_not_told);
     tcase_add_test(tcase, stalled_after_40_s_without_growth);
+    tcase_add_test(tcase, a_detail_is_told_until_the_next_phase);
+    tcase_add_test(tcase, a_detail_may_be_taken_back);
+    tcase_add_test(tcase, a_detail_is_copied_into_each_report);
+    tcase_add_test(tcase, the_caller_knows_better_what_is_stalled);
+    tcase_add_test(tcase, being_stalled_does_not_wait_for_the_interval);
+    tcase_add_test(tcase, a_phase_that_has_ended_is_not_stalled);
     tcase_add_test(tcase, a_deadline_that_can_be_met_is_not_spoken_of);
     tcase_add_test(tcase, a_deadline_that_cannot_be_met_is_told);
     tcase_add_test(tcase, a_moment_too_late_is_a_second);
