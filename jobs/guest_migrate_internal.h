@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * Copyright (C) the virtjob authors */
+
+/* Between the parts of guest.migrate: guest_migrate.c is the job, _plan.c makes flags of its parameters, _check.c looks
+ * before it starts, _steer.c looks on and steers, _storage.c makes the volumes of disks that are copied, _verify.c looks at
+ * both sides in the end. */
+
+#ifndef VIRTJOB_GUEST_MIGRATE_INTERNAL_H
+#define VIRTJOB_GUEST_MIGRATE_INTERNAL_H
+
+#include <libxml/tree.h>
+
+#include "guest_internal.h"
+#include "guest_steer.h"
+
+enum migration_copy { MIGRATION_COPY_NONE, MIGRATION_COPY_ALL, MIGRATION_COPY_INC };
+
+/* What is asked for, with all defaults filled in; all pointers are lent by the parameters. */
+struct migration_plan {
+    bool live, offline;
+    bool persistent; /* there */
+    bool undefine;   /* here */
+    bool paused;     /* is to stand still there */
+    bool auto_converge;
+    bool post_copy; /* may be switched to; also where `steering` has that action */
+    enum migration_copy copy;
+    const json_t *disks;         /* array of targets; NULL: all that can be copied */
+    unsigned int bandwidth_mibs; /* 0: no limit but libvirt's */
+    unsigned int flags;          /* VIR_MIGRATE_* of all that, made by migration_plan_flags */
+};
+
+struct migration_steer;   /* guest_migrate_steer.c */
+struct migration_storage; /* guest_migrate_storage.c */
+
+/* A migration under way. */
+struct migration {
+    struct job *job;
+    virDomainPtr dom; /* at the source, over job->conn; NULL: it is not there (any more) */
+    char uuid[VIR_UUID_STRING_BUFLEN];
+    char *name;                         /* here */
+    char *name_there;                   /* params.name, or the same */
+    const char *destination;            /* a name of the configuration */
+    const char *peer_uri, *migrate_uri; /* job_peer_uri; migrate_uri NULL: libvirt chooses */
+    xmlDocPtr doc;                      /* the guest as it runs, or as it is defined where it is off */
+    struct migration_plan plan;
+    struct steer_policy policy;
+    bool taken_over; /* an earlier attempt has begun it */
+    json_t *checks;  /* array of {check, verdict, message, where?} */
+    json_t *actions; /* array of {action, worked, …}: what steering has done; lives through a new beginning */
+    struct migration_steer *steer; /* from migration_steer_begin to _end */
+    struct migration_storage
+        *storage; /* from migration_storage_prepare to _settle; NULL: nothing is copied */
+};
+
+/* guest_migrate_steer.c. In this order, for each call of virDomainMigrateToURI3: begin, then the call (or _wait, for one that
+ * an earlier attempt has begun), then end, whatever came of it. */
+
+/* Starts to look on (guest_watch) and to steer after m->policy, tells progress (job_progress) and has the migration aborted where the job
+ * is to stop (job_abort_begin). The handler's thread, as all of these; what it does meanwhile, it does on the watch's, which may read
+ * m but must write nothing of it but m->steer. */
+int migration_steer_begin(struct migration *m, struct error *err);
+
+/* For one taken over: until nothing is at work at the source any more. As guest_watch_wait. */
+int migration_steer_wait(struct migration *m, struct error *err);
+
+/* What steering knows of a migration that has ended. */
+struct migration_steered {
+    bool
+        stalled; /* it was aborted as the last of the policy's actions: where the guest is here, the job fails with
+                   * ERROR_STALLED, and `why` says so for a person */
+    bool
+        anew; /* it was aborted to be begun anew, with auto-converge: where the guest is here, that is done */
+    bool stopped; /* it was aborted, for the job is to stop */
+    char why[256];
+    struct guest_stats stats; /* the last figures; type NONE: none were seen */
+};
+
+/* Looks on no more; appends to m->actions what was done. NULL for m->steer is allowed: then nothing is known. */
+void migration_steer_end(struct migration *m, struct migration_steered *ret_steered);
+
+/* guest_migrate_storage.c. Volumes at the destination for the disks that are copied; where m->plan.copy is none, each does
+ * nothing. The connection there is job_peer_begin's. */
+
+/* For the checks: what of the disks in m->doc is copied, and whether it can be: the array of {check: "storage", verdict, message,
+ * where?} to be appended to m->checks. `there` is the destination. -1 only where nothing could be looked at. */
+int migration_storage_check(struct migration *m, virConnectPtr there, struct error *err);
+
+/* Whether the disk is one that is copied: writable, not shared, with a source, and in m->plan.disks where that is given. Needs no
+ * connection. */
+bool migration_storage_copies(const struct migration *m, xmlNodePtr disk);
+
+/* Makes them, each with a record of the job (stamp.h); what an earlier attempt has made under its own record is taken over. A safe
+ * point before each. What was made before a failure is left for _settle. */
+int migration_storage_prepare(struct migration *m, struct error *err);
+
+/* When it is known where the guest is: moved, and the volumes stay, with their records done; or not, and what was made by this
+ * job, also by an earlier attempt, is deleted. Not a safe point: a job that was cancelled must come through here. The
+ * `sweep` of the row (migration_storage_sweep) clears the records when the outcome is safe. */
+int migration_storage_settle(struct migration *m, bool moved, struct error *err);
+
+/* A job_sweeper: has nothing but the parameters. */
+int migration_storage_sweep(struct job *job, struct error *err);
+
+/* guest_migrate_plan.c. Nothing here asks libvirt. */
+
+/* Reads the parameters; `persistent` and `undefine_source` are as the guest is where they are not given. ERROR_INVALID at the pointer
+ * of what libvirt would refuse in this combination. */
+int migration_plan_read(const json_t *params, bool is_persistent, struct migration_plan *ret_plan,
+                        struct error *err);
+
+/* VIR_MIGRATE_* of it. */
+unsigned int migration_plan_flags(const json_t *params, const struct migration_plan *plan);
+
+/* All that is no flag, for virDomainMigrateToURI3; the caller frees with virTypedParamsFree. */
+int migration_plan_params(const struct migration *m, virTypedParameterPtr *ret_params, int *ret_count,
+                          struct error *err);
+
+/* guest_migrate_check.c */
+
+enum migration_verdict { MIGRATION_OK, MIGRATION_UNKNOWN, MIGRATION_FAILED };
+
+/* Notes how a check came out: into m->checks, and what failed first is the job's error. `code` and `where` are for what failed; NULL: no
+ * pointer. -1: no memory. */
+int migration_check_note(struct migration *m, const char *check, enum migration_verdict verdict,
+                         enum error_code code, const char *where, const char *fmt, ...)
+    __attribute__((format(printf, 6, 7)));
+
+#endif
