@@ -36,7 +36,7 @@ struct guest_stats {
 };
 
 /* Of what is at work now, or (`completed`) of the last that ended, which stays readable. Type NONE where there is none, or no
- * such guest any more. */
+ * such guest any more, and where the driver has no statistics. */
 int guest_stats_read(virDomainPtr dom, bool completed, struct guest_stats *ret_stats, struct error *err);
 
 /* From what an event carries. */
@@ -64,11 +64,12 @@ int guest_watch_begin(struct job *job, virDomainPtr dom, const struct guest_watc
 
 /* For work that an earlier attempt has begun: on the job's thread, waits until nothing is at work any more (of this
  * operation). A safe point all the while: -1 when the job is to stop; to have the work aborted then is the caller's matter
- * (job_abort_begin). ERROR_CONNECTION_LOST where the host went away. */
+ * (job_abort_begin before, job_abort_end after), so it returns once the work has ended, or after 30 seconds; at once when the job
+ * was given up. ERROR_CONNECTION_LOST where the host went away. */
 int guest_watch_wait(struct guest_watch *watch, struct error *err);
 
-/* Looks no more. *ret_stats: the final figures where they came, else those seen last; type NONE where none were seen. NULL is
- * allowed for both. */
+/* Looks no more, and calls `seen` no more. *ret_stats: the final figures where they came, else those seen last; type NONE where
+ * none were seen. NULL is allowed for both. */
 void guest_watch_end(struct guest_watch *watch, struct guest_stats *ret_stats);
 
 #endif
