@@ -122,7 +122,7 @@ void job_choice(struct job *job, const char *method, const char *why)
 
 int64_t job_age_s(struct job *job)
 {
-    const struct job_run *run = job_run_of(job);
+    const struct job_run *run = job_run_of(job)->root;
     int64_t age_s = (monotonic_now_ms() - run->begun_ms) / 1000;
     int64_t whole_s =
         run->settings.begun_s > 0 ? envelope_now_ms() / 1000 - (int64_t)run->settings.begun_s : 0;

@@ -32,7 +32,16 @@ enum job_lane {
     JOB_LONG,  /* copies, waits */
 };
 
-enum job_resource { JOB_NOTHING, JOB_GUEST, JOB_NEW_GUEST, JOB_DOMAIN_XML, JOB_VOLUME, JOB_POOL, JOB_PATH, JOB_HOST };
+enum job_resource {
+    JOB_NOTHING,
+    JOB_GUEST,
+    JOB_NEW_GUEST,
+    JOB_DOMAIN_XML,
+    JOB_VOLUME,
+    JOB_POOL,
+    JOB_PATH,
+    JOB_HOST
+};
 
 /* Clears the stamps that the job may have left on what it created, as far as they are its own (stamp.h): all that it
  * needs to know is in the parameters. Called when the outcome is safe, and again when nobody knows whether it was. What
@@ -189,8 +198,13 @@ struct job_part_outcome {
 };
 
 /* On the calling thread, any number of them at once on threads of the handler's: runs the part, and undoes it where it
- * fails. It stops when the job is to stop, at its safe points and where a call of its can be stopped (job_on_stop). To be called
- * between two safe points of the job itself. */
+ * fails. It stops when the job is to stop, at its safe points and where a call of its can be stopped (job_on_stop). To be
+ * called between two safe points of the job itself. `job` is the part's own there: what it adopts, chooses, leaves
+ * unchanged or is to undo is told in `ret_outcome` alone.
+ *
+ * Where the job may be tried again, a part whose connection broke is not undone: ERROR_CONNECTION_LOST, with which the
+ * job is to fail in turn once its other parts have ended, so that the next attempt takes over what is there.
+ * ERROR_INTERRUPTED: the job is another worker's, and the part is as it was left. */
 void job_part_run(struct job *job, const struct job_part *part, struct job_part_outcome *ret_outcome);
 void job_part_outcome_done(struct job_part_outcome *outcome);
 

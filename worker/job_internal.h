@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * Copyright (C) the virtjob authors */
 
-/* Between the parts of a job's run: job.c is what a handler calls, job_stop.c knows when it must stop or wait,
- * job_run.c runs it, undoes it and decides how it ended. */
+/* Between the files of a job's run: job.c is what a handler calls, job_stop.c knows when it must stop or wait,
+ * job_run.c runs it, undoes it and decides how it ended; job_part.c has parts of it run beside each other. */
 
 #ifndef VIRTJOB_JOB_INTERNAL_H
 #define VIRTJOB_JOB_INTERNAL_H
@@ -22,7 +22,11 @@ struct undo {
 
 struct job_run {
     struct job job; /* what the handler gets; must be first */
+    /* The job's own: itself, but of a part (job_part.c) another, which outlives it. What is to stop and whose the job is
+     * it alone knows, and its lock guards what each of its parts has of it: undoing, stop, next_part. */
+    struct job_run *root;
     struct job_run_settings settings;
+    job_handler handler;
     struct progress *progress;
     char step[64];
     struct undo *undos; /* the last one first */
@@ -45,6 +49,8 @@ struct job_run {
     bool ended; /* from here on the outcome speaks */
     job_stop_function stop;
     void *stop_opaque;
+    struct job_run *parts; /* of the root: those that run just now */
+    struct job_run *next_part;
 };
 
 static inline struct job_run *job_run_of(struct job *job)
@@ -52,7 +58,22 @@ static inline struct job_run *job_run_of(struct job *job)
     return (struct job_run *)job;
 }
 
+/* job_run.c */
+
+/* As job_run_new, without progress: to be given one before it is used. */
+struct job_run *job_run_alloc(const struct job_run_settings *settings, struct error *err);
+
+/* The handler and, where it fails, the undos; how all that ended. */
+void job_run_carry_out(struct job_run *run, struct outcome *outcome);
+
 /* job_stop.c */
+
+/* A part is to be stopped with its job, from begin to end. */
+void job_run_begin_part(struct job_run *part);
+void job_run_end_part(struct job_run *part);
+
+/* From here on it is not cancelled any more. */
+void job_run_begin_undoing(struct job_run *run);
 
 /* Waits until it is known whose the job is; false: another worker's. */
 bool job_run_is_ours(struct job_run *run);

@@ -15,7 +15,7 @@
 #define LOOKS         4
 #define LOOK_PAUSE_MS 100
 
-struct job_run *job_run_new(const struct job_run_settings *settings, struct error *err)
+struct job_run *job_run_alloc(const struct job_run_settings *settings, struct error *err)
 {
     struct job_run *run = calloc(1, sizeof(*run));
 
@@ -25,12 +25,23 @@ struct job_run *job_run_new(const struct job_run_settings *settings, struct erro
     }
     pthread_mutex_init(&run->lock, NULL);
     monotonic_cond_init(&run->changed);
+    run->root = run;
     run->settings = *settings;
     run->job.id = settings->request->id;
     run->job.host = hypervisor_name(settings->hypervisor);
     run->job.type = settings->type;
     run->job.params = settings->request->params;
     run->job.again = settings->again;
+    run->handler = settings->type->run;
+    return run;
+}
+
+struct job_run *job_run_new(const struct job_run_settings *settings, struct error *err)
+{
+    struct job_run *run = job_run_alloc(settings, err);
+
+    if (!run)
+        return NULL;
     run->progress =
         progress_new(settings->progress_interval_ms, settings->quiet_ms, job_run_tell_progress, run, err);
     if (!run->progress) {
@@ -94,7 +105,7 @@ static int run_handler(struct job_run *run, json_t **ret_result, struct error *e
         return -1;
     if (run_connect(run, err) < 0)
         return -1;
-    if (run->settings.type->run(&run->job, ret_result, err) == 0)
+    if (run->handler(&run->job, ret_result, err) == 0)
         return 0;
     if (err->code == ERROR_HOST_UNAVAILABLE)
         err->code = ERROR_CONNECTION_LOST; /* in the middle, for there was one */
@@ -132,13 +143,6 @@ static void run_undo(struct job_run *run, const struct undo *undo, struct error 
     }
 }
 
-static void run_begin_undoing(struct job_run *run)
-{
-    SCOPE_LOCK(&run->lock);
-
-    run->undoing = true;
-}
-
 /* Of a host that went away meanwhile: what is left there, the next attempt can undo. */
 static void run_keep_undo_error(struct job_run *run, const struct error *err)
 {
@@ -151,7 +155,7 @@ static void run_keep_undo_error(struct job_run *run, const struct error *err)
 /* -1: the job is another worker's now, and with it what is left to be undone. */
 static int run_rollback(struct job_run *run, struct outcome *outcome)
 {
-    run_begin_undoing(run);
+    job_run_begin_undoing(run);
     for (struct undo *undo = run->undos; undo; undo = run->undos) {
         struct error err = ERROR_INIT;
 
@@ -305,6 +309,16 @@ static void run_end(struct job_run *run)
     run->ended = true;
 }
 
+void job_run_carry_out(struct job_run *run, struct outcome *outcome)
+{
+    if (!run_is_in_doubt(run, outcome) && run_attempt(run, outcome) < 0)
+        run_fail(run, outcome);
+    run_disconnect(run);
+    outcome->changed = run->has_changed || (!run->unchanged && !run_only_looks(run));
+    outcome->adopted = run->adopted;
+    outcome->choice = STEAL(&run->choice);
+}
+
 void job_run_execute(struct job_run *run, struct outcome *outcome)
 {
     int64_t queued_ms = envelope_now_ms() - run->settings.request->received_ms;
@@ -312,13 +326,8 @@ void job_run_execute(struct job_run *run, struct outcome *outcome)
     *outcome = (struct outcome){ .queued_ms = queued_ms > 0 ? queued_ms : 0,
                                  .attempts = run->settings.attempt > 0 ? run->settings.attempt : 1 };
     run_begin(run);
-    if (!run_is_in_doubt(run, outcome) && run_attempt(run, outcome) < 0)
-        run_fail(run, outcome);
-    run_disconnect(run);
+    job_run_carry_out(run, outcome);
     run_end(run);
-    outcome->changed = run->has_changed || (!run->unchanged && !run_only_looks(run));
-    outcome->adopted = run->adopted;
-    outcome->choice = STEAL(&run->choice);
     outcome->run_ms = monotonic_now_ms() - run->begun_ms;
 }
 

@@ -35,32 +35,34 @@ static bool run_wait_known(struct job_run *run)
 
 bool job_run_is_ours(struct job_run *run)
 {
-    SCOPE_LOCK(&run->lock);
+    SCOPE_LOCK(&run->root->lock);
 
-    return run_wait_known(run);
+    return run_wait_known(run->root);
 }
 
 bool job_is_ours(struct job *job)
 {
-    struct job_run *run = job_run_of(job);
-    SCOPE_LOCK(&run->lock);
+    struct job_run *root = job_run_of(job)->root;
+    SCOPE_LOCK(&root->lock);
 
-    return run->hold == JOB_OURS && run_is_known(run);
+    return root->hold == JOB_OURS && run_is_known(root);
 }
 
-/* Why the job must stop now, if it must. With the lock held. */
+/* Why the job must stop now, if it must; of a part, which may be undone while the others go on. With the lock of the root
+ * held, as in all that follows. */
 static int run_stop_reason(struct job_run *run, struct error *err)
 {
-    int64_t deadline_ms = run->settings.request->deadline_ms;
+    const struct job_run *root = run->root;
+    int64_t deadline_ms = root->settings.request->deadline_ms;
 
-    if (run->hold == JOB_GIVEN_UP)
+    if (root->hold == JOB_GIVEN_UP)
         return error_set(err, ERROR_INTERRUPTED, "another worker goes on with the job");
-    if (run->undoing)
+    if (run->undoing || root->undoing)
         return 0;
-    if (run->cancelled)
-        return error_set(err, ERROR_CANCELLED, "the job was cancelled%s%s", run->reason[0] ? ": " : "",
-                         run->reason);
-    if (run->expired || (deadline_ms > 0 && envelope_now_ms() >= deadline_ms))
+    if (root->cancelled)
+        return error_set(err, ERROR_CANCELLED, "the job was cancelled%s%s", root->reason[0] ? ": " : "",
+                         root->reason);
+    if (root->expired || (deadline_ms > 0 && envelope_now_ms() >= deadline_ms))
         return error_set(err, ERROR_EXPIRED, "the deadline of the job has passed");
     return 0;
 }
@@ -68,9 +70,9 @@ static int run_stop_reason(struct job_run *run, struct error *err)
 int job_safe_point(struct job *job, struct error *err)
 {
     struct job_run *run = job_run_of(job);
-    SCOPE_LOCK(&run->lock);
+    SCOPE_LOCK(&run->root->lock);
 
-    run_wait_known(run);
+    run_wait_known(run->root);
     return run_stop_reason(run, err);
 }
 
@@ -80,36 +82,68 @@ int job_wait(struct job *job, int ms, struct error *err)
     struct job_run *run = job_run_of(job);
     int64_t left_ms = run->settings.request->deadline_ms - envelope_now_ms();
     int64_t until_ms = monotonic_now_ms() + (left_ms > 0 && left_ms < ms ? left_ms : ms);
-    SCOPE_LOCK(&run->lock);
+    SCOPE_LOCK(&run->root->lock);
 
     while (run_stop_reason(run, NULL) == 0)
-        if (monotonic_wait(&run->changed, &run->lock, until_ms) == ETIMEDOUT)
+        if (monotonic_wait(&run->root->changed, &run->root->lock, until_ms) == ETIMEDOUT)
             break;
-    run_wait_known(run);
+    run_wait_known(run->root);
     return run_stop_reason(run, err);
+}
+
+/* Of a call that blocks, where it must stop. */
+static void run_stop_call(struct job_run *run)
+{
+    job_stop_function stop = run->stop;
+
+    if (!stop || run_stop_reason(run, NULL) == 0)
+        return;
+    run->stop = NULL;
+    stop(run->stop_opaque, run->root->hold == JOB_GIVEN_UP);
 }
 
 void job_on_stop(struct job *job, job_stop_function stop, void *opaque)
 {
     struct job_run *run = job_run_of(job);
-    SCOPE_LOCK(&run->lock);
+    SCOPE_LOCK(&run->root->lock);
 
     run->stop = stop;
     run->stop_opaque = opaque;
-    if (stop && run_stop_reason(run, NULL) < 0) {
-        run->stop = NULL;
-        stop(opaque, run->hold == JOB_GIVEN_UP);
-    }
+    run_stop_call(run);
 }
 
-/* With the lock held: who waits wakes up, and a call that blocks is stopped. */
-static void run_stop(struct job_run *run)
+/* Who waits wakes up, and the calls that block are stopped. */
+static void run_stop(struct job_run *root)
 {
-    job_stop_function stop = STEAL(&run->stop);
+    pthread_cond_broadcast(&root->changed);
+    run_stop_call(root);
+    for (struct job_run *part = root->parts; part; part = part->next_part)
+        run_stop_call(part);
+}
 
-    pthread_cond_broadcast(&run->changed);
-    if (stop)
-        stop(run->stop_opaque, run->hold == JOB_GIVEN_UP);
+void job_run_begin_part(struct job_run *part)
+{
+    SCOPE_LOCK(&part->root->lock);
+
+    part->next_part = part->root->parts;
+    part->root->parts = part;
+}
+
+void job_run_end_part(struct job_run *part)
+{
+    struct job_run **slot = &part->root->parts;
+    SCOPE_LOCK(&part->root->lock);
+
+    while (*slot != part)
+        slot = &(*slot)->next_part;
+    *slot = part->next_part;
+}
+
+void job_run_begin_undoing(struct job_run *run)
+{
+    SCOPE_LOCK(&run->root->lock);
+
+    run->undoing = true;
 }
 
 /* With the lock held. */
