@@ -62,14 +62,19 @@ class Judge:
         self.findings.append(Finding(kind, text, list(jobs)))
 
     def orphans(self, asked):
-        """Of `asked`, the jobs that have looked for orphans: of what was found, only jobs that crashed may have left it."""
+        """Of `asked`, the jobs that have looked for orphans: of what was found, only jobs that crashed may have left it, or one
+        that was to keep what a failure leaves: a record, too, which does not even say whose it is."""
+        kept = {effect.name for job in self.ended for effect in job.effects
+                if job.keeps and effect.kind == "volume" and self.record.outcome(job)["state"] != "succeeded"}
         for job in asked:
             outcome = self.record.outcome(job)
             if outcome is None or outcome["state"] != "succeeded":
                 self.find(CONTRADICTION, "nobody looked for orphans", job)
                 continue
             for orphan in outcome["result"]["orphans"]:
-                if orphan["verdict"] != "unclear" and orphan["stamp"].get("job") not in self.crashed:
+                if orphan["verdict"] == "unclear" or orphan["stamp"].get("job") in self.crashed:
+                    continue
+                if orphan["kind"] != "record" or orphan["volume"] not in kept:
                     self.find(LEFT, f"orphan on {job.host}: {json.dumps(orphan)}",
                               *[j for j in self.sent if j.id == orphan["stamp"].get("job")])
 
