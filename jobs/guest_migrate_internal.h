@@ -46,7 +46,11 @@ struct migration {
     struct steer_policy policy;
     bool taken_over; /* an earlier attempt has begun it */
     json_t *checks;  /* array of {check, verdict, message, where?} */
-    json_t *actions; /* array of {action, worked, …}: what steering has done; lives through a new beginning */
+    json_t *
+        actions; /* array of {action, after_ms, ok, downtime_ms?, error?}: what steering has done; lives through a new beginning */
+    struct steer
+        steering; /* what it has come to, likewise; `policy` NULL: not yet. While m->steer is there, the watch's thread's */
+    int64_t begun_ms;              /* monotonic: the first migration_steer_begin */
     struct migration_steer *steer; /* from migration_steer_begin to _end */
     struct migration_storage
         *storage; /* from migration_storage_prepare to _settle; NULL: nothing is copied */
@@ -56,7 +60,8 @@ struct migration {
  * an earlier attempt has begun), then end, whatever came of it. */
 
 /* Starts to look on (guest_watch) and to steer after m->policy, tells progress (job_progress) and has the migration aborted where the job
- * is to stop (job_abort_begin). The handler's thread, as all of these; what it does meanwhile, it does on the watch's, which may read
+ * is to stop (job_abort_begin). Begins the phase of progress, "migrating" or, begun anew, "converging"; progress_finish is for who knows
+ * that it ended well. The handler's thread, as all of these; what it does meanwhile, it does on the watch's, which may read
  * m but must write nothing of it but m->steer. */
 int migration_steer_begin(struct migration *m, struct error *err);
 
@@ -77,6 +82,17 @@ struct migration_steered {
 
 /* Looks on no more; appends to m->actions what was done. NULL for m->steer is allowed: then nothing is known. */
 void migration_steer_end(struct migration *m, struct migration_steered *ret_steered);
+
+/* guest_migrate_act.c: an action (the downtime for STEER_RAISE_DOWNTIME, abort also for a new beginning) on a thread of its own, over
+ * a connection of its own to `uri`. NULL: no memory, or no thread. */
+struct migration_act;
+struct migration_act *migration_act_begin(const char *uri, const char *uuid, enum steer_action action,
+                                          uint64_t downtime_ms);
+/* Whether it is over; *ret_failure is ERROR_NONE where it worked. ERROR_TIMEOUT where it has not returned 30 s after its begin. `wait`:
+ * until then. */
+bool migration_act_is_over(struct migration_act *act, bool wait, struct error *ret_failure);
+/* One that is not over is left behind. NULL is allowed. */
+void migration_act_free(struct migration_act *act);
 
 /* guest_migrate_storage.c. Volumes at the destination for the disks that are copied; where m->plan.copy is none, each does
  * nothing. The connection there is job_peer_begin's. */
@@ -114,6 +130,64 @@ unsigned int migration_plan_flags(const json_t *params, const struct migration_p
 /* All that is no flag, for virDomainMigrateToURI3; the caller frees with virTypedParamsFree. */
 int migration_plan_params(const struct migration *m, virTypedParameterPtr *ret_params, int *ret_count,
                           struct error *err);
+
+/* guest_migrate_verify.c */
+
+/* The guest as it is seen at one side. */
+enum migration_sight {
+    SIGHT_UNKNOWN, /* the host could not be asked */
+    SIGHT_ABSENT,
+    SIGHT_OFF,     /* defined */
+    SIGHT_ON,      /* whether it runs or somebody has paused it */
+    SIGHT_BETWEEN, /* stands still because of a migration that has not ended */
+    SIGHT_BROKEN,  /* post-copy has failed: half of it is at the other side */
+};
+
+struct migration_side {
+    enum migration_sight sight;
+    int state, reason; /* virDomainState; where it is not absent or unknown */
+    bool persistent;
+    struct error error; /* why it is not known */
+};
+
+struct migration_sides {
+    struct migration_side here, there;
+    bool at_work; /* a migration of it to elsewhere, here */
+};
+
+/* Where the guest is. */
+enum migration_place {
+    PLACE_UNKNOWN, /* a side could not be asked */
+    PLACE_THERE,   /* and not here, as was asked for */
+    PLACE_HERE,    /* and nothing of it there, but maybe an older definition */
+    PLACE_HALF,    /* there, but its definition is still here, which should not be */
+    PLACE_AT_WORK,
+    PLACE_BETWEEN, /* nothing is at work, but it is not over: it may still change */
+    PLACE_REMNANT, /* it runs here, and what was to receive it is still there */
+    PLACE_DEFINED, /* offline: at both, where the one there may be an older one */
+    PLACE_NOWHERE, /* it runs at neither; offline: it is not even defined */
+    PLACE_BOTH,    /* it runs at both */
+    PLACE_BROKEN,
+};
+
+/* A table, nothing else. */
+enum migration_place migration_judge(const struct migration_sides *sides, bool offline, bool undefine);
+
+/* One look at both sides, over connections of its own. */
+void migration_look(struct migration *m, struct migration_sides *ret_sides);
+
+/* Looks until there is something to be said, for a minute at most; has a remnant go that libvirt leaves, and the definition
+ * here that should not be. PLACE_HERE, PLACE_THERE and PLACE_AT_WORK are good; for all else see migration_tell. Not
+ * stopped by a cancel. -1: the job is another worker's by now (ERROR_INTERRUPTED). */
+int migration_verify(struct migration *m, struct migration_sides *ret_sides, enum migration_place *ret_place,
+                     struct error *err);
+
+/* The error that says what was seen at each side; marks the job as uncertain where it is. */
+int migration_tell(struct migration *m, const struct migration_sides *sides, enum migration_place place,
+                   struct error *err);
+
+/* Whether the job is another worker's by now: then ERROR_INTERRUPTED. */
+bool migration_is_given_up(struct migration *m, struct error *err);
 
 /* guest_migrate_check.c */
 
