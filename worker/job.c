@@ -102,6 +102,16 @@ void job_adopted(struct job *job)
     job_run_of(job)->adopted = true;
 }
 
+void job_settled(struct job *job)
+{
+    job_run_of(job)->left = RUN_SETTLED;
+}
+
+void job_uncertain(struct job *job)
+{
+    job_run_of(job)->left = RUN_UNCERTAIN;
+}
+
 void job_unchanged(struct job *job)
 {
     job_run_of(job)->unchanged = true;

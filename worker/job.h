@@ -140,6 +140,15 @@ struct job_abort;
 struct job_abort *job_abort_begin(struct job *job, virDomainPtr dom, struct error *err);
 bool job_abort_end(struct job_abort *abort);
 
+/* What a handler that fails knows of how that left things; the last word counts. Without any, the code of its error decides:
+ * after a broken connection the job is uncertain, unless all was undone.
+ *
+ * Settled: it has looked, and nothing goes on or is left. A host that it could not reach, or that went away, is then told as
+ * it is, and leaves no doubt. Uncertain: it has looked, and its error says what it saw, but not how the job ended: `uncertain`,
+ * once there is no further attempt, and nothing is undone. */
+void job_settled(struct job *job);
+void job_uncertain(struct job *job);
+
 /* The wished state held already: `changed` is false in the outcome. */
 void job_unchanged(struct job *job);
 
@@ -195,6 +204,7 @@ struct job_part_outcome {
     char step[64];
     bool changed;
     bool adopted;
+    bool uncertain; /* whether and how it took effect is not known */
 };
 
 /* On the calling thread, any number of them at once on threads of the handler's: runs the part, and undoes it where it

@@ -35,7 +35,8 @@ struct job_run {
     bool unchanged;
     bool has_changed; /* where it was not meant to */
     bool adopted;
-    int64_t begun_ms; /* monotonic */
+    enum { RUN_UNSAID, RUN_SETTLED, RUN_UNCERTAIN } left; /* what the handler knows of how it left things */
+    int64_t begun_ms;                                     /* monotonic */
 
     /* Guards what follows; nothing else is locked while it is held, but what report and a stop function lock. */
     pthread_mutex_t lock;

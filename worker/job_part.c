@@ -56,6 +56,7 @@ static void part_take(struct outcome *outcome, struct job_part_outcome *ret_outc
     ret_outcome->error = outcome->error;
     ret_outcome->changed = outcome->changed;
     ret_outcome->adopted = outcome->adopted;
+    ret_outcome->uncertain = outcome->state == OUTCOME_UNCERTAIN;
     snprintf(ret_outcome->step, sizeof(ret_outcome->step), "%s", outcome->step);
 }
 

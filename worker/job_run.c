@@ -107,7 +107,7 @@ static int run_handler(struct job_run *run, json_t **ret_result, struct error *e
         return -1;
     if (run->handler(&run->job, ret_result, err) == 0)
         return 0;
-    if (err->code == ERROR_HOST_UNAVAILABLE)
+    if (err->code == ERROR_HOST_UNAVAILABLE && run->left != RUN_SETTLED)
         err->code = ERROR_CONNECTION_LOST; /* in the middle, for there was one */
     return -1;
 }
@@ -191,7 +191,7 @@ static bool rollback_failed(const json_t *rollback)
  * not even be looked at may still have what an interrupted attempt left. */
 static bool run_is_uncertain(const struct job_run *run, const struct outcome *outcome)
 {
-    if (run_only_looks(run))
+    if (run_only_looks(run) || run->left == RUN_SETTLED)
         return false;
     if (outcome->error.code == ERROR_HOST_UNAVAILABLE)
         return run->settings.interrupted;
@@ -250,6 +250,10 @@ static void run_fail(struct job_run *run, struct outcome *outcome)
         return;
     if (run_goes_on_later(run, outcome)) {
         outcome->state = OUTCOME_RETRY;
+        return;
+    }
+    if (run->left == RUN_UNCERTAIN) {
+        outcome->state = OUTCOME_UNCERTAIN;
         return;
     }
     if (run->settings.request->rollback && run_rollback(run, outcome) < 0)
