@@ -114,7 +114,7 @@ class Server:
         return _run([LAB / self.program, verb, self.directory, *arguments])
 
     def __getattr__(self, verb):
-        if verb not in ("stop", "start", "restart", "kill", "down"):
+        if verb not in ("stop", "start", "restart", "kill", "down", "cut", "mend"):
             raise AttributeError(verb)
         return lambda *arguments: self.order(verb, *arguments)
 
@@ -167,7 +167,8 @@ class Libvirtd(Server):
 
 
 class TwoHosts(Server):
-    """Two libvirt hosts for migrations: `uris` and, for one to call the other, `peer_uris`, by name; order("cut")."""
+    """Two libvirt hosts for migrations: `uris` and, for one to call the other, `peer_uris`, by name. kill("host-a") and the
+    like are for the daemon of one, cut() and mend() for the cable."""
 
     program = "two-hosts"
 
