@@ -26,6 +26,7 @@ struct record {
     int operation;
     int references;
     bool stopping;
+    bool woken;                /* there is something to look at */
     bool boundary;             /* a pass has ended since the last look */
     unsigned int looks;        /* that have succeeded */
     bool at_work;              /* as of the last of them */
@@ -94,10 +95,11 @@ static void record_on_iteration(virConnectPtr conn, virDomainPtr dom, int iterat
     (void)conn;
     (void)dom;
     (void)iteration;
-    record->boundary = true;
+    record->boundary = record->woken = true;
     pthread_cond_broadcast(&record->changed);
 }
 
+/* All is copied by then, but the work may go on for a while: a save waits until its file is on the disk. */
 static void record_on_completed(virConnectPtr conn, virDomainPtr dom, virTypedParameterPtr params, int count,
                                 void *opaque)
 {
@@ -111,8 +113,7 @@ static void record_on_completed(virConnectPtr conn, virDomainPtr dom, virTypedPa
     if (stats.operation != record->operation)
         return;
     record->final = stats;
-    record->at_work = false;
-    record->looks++;
+    record->woken = true;
     pthread_cond_broadcast(&record->changed);
 }
 
@@ -129,20 +130,30 @@ static bool record_note(struct record *record, const struct guest_stats *stats)
     return record->at_work;
 }
 
+static void record_set_final(struct record *record, const struct guest_stats *stats)
+{
+    SCOPE_LOCK(&record->lock);
+
+    record->final = *stats;
+}
+
 static bool record_take_boundary(struct record *record)
 {
     SCOPE_LOCK(&record->lock);
     bool boundary = record->boundary;
 
-    record->boundary = false;
+    record->boundary = record->woken = false;
     return boundary;
 }
 
-static bool record_has_final(struct record *record)
+static void record_await_final(struct record *record)
 {
+    int64_t until = monotonic_now_ms() + LAST_WORD_MS;
     SCOPE_LOCK(&record->lock);
 
-    return record->final.type != VIR_DOMAIN_JOB_NONE;
+    while (record->final.type == VIR_DOMAIN_JOB_NONE)
+        if (monotonic_wait(&record->changed, &record->lock, until) == ETIMEDOUT)
+            return;
 }
 
 /* The thread. */
@@ -196,7 +207,7 @@ static int watch_connect(struct guest_watch *watch)
 {
     if (watch->conn && !hypervisor_is_alive(watch->conn))
         watch_disconnect(watch);
-    if (!watch->conn && job_query_begin(watch->job, &watch->conn, NULL) < 0)
+    if (!watch->conn && job_query_try(watch->job, &watch->conn, NULL) < 0)
         return -1;
     return watch->dom ? 0 : watch_find(watch);
 }
@@ -205,12 +216,11 @@ static int watch_connect(struct guest_watch *watch)
 static int watch_look(struct guest_watch *watch)
 {
     const struct guest_watch_settings *settings = &watch->settings;
+    bool boundary = record_take_boundary(watch->record);
     struct guest_stats stats;
-    bool boundary;
 
     if (watch_connect(watch) < 0)
         return RETRY_MS;
-    boundary = record_take_boundary(watch->record);
     if (guest_stats_read(watch->dom, false, &stats, NULL) == 0 && record_note(watch->record, &stats) &&
         settings->seen)
         settings->seen(settings->opaque, watch->dom, &stats, boundary);
@@ -223,37 +233,25 @@ static bool watch_rest(struct record *record, int ms)
     int64_t until = monotonic_now_ms() + ms;
     SCOPE_LOCK(&record->lock);
 
-    while (!record->stopping && !record->boundary)
+    while (!record->stopping && !record->woken)
         if (monotonic_wait(&record->changed, &record->lock, until) == ETIMEDOUT)
             break;
     return !record->stopping;
 }
 
-static void watch_await_final(struct record *record)
-{
-    int64_t until = monotonic_now_ms() + LAST_WORD_MS;
-    SCOPE_LOCK(&record->lock);
-
-    while (record->final.type == VIR_DOMAIN_JOB_NONE)
-        if (monotonic_wait(&record->changed, &record->lock, until) == ETIMEDOUT)
-            return;
-}
-
-/* The event may still be on its way. A guest that is there can be asked as well; one that is gone cannot. */
+/* Of a guest that is there they can be read. One that is gone cannot be asked, and the event may still be on its way. */
 static void watch_read_final(struct guest_watch *watch)
 {
+    struct record *record = watch->record;
     struct guest_stats stats;
 
-    if (record_has_final(watch->record) || watch_connect(watch) < 0 ||
-        guest_stats_read(watch->dom, true, &stats, NULL) < 0)
+    if (watch_connect(watch) < 0)
         return;
-    if (stats.type == VIR_DOMAIN_JOB_NONE || stats.operation != watch->settings.operation) {
-        if (guest_is_active(watch->dom, NULL) == 0)
-            watch_await_final(watch->record);
-        return;
-    }
-    SCOPE_LOCK(&watch->record->lock);
-    watch->record->final = stats;
+    if (guest_stats_read(watch->dom, true, &stats, NULL) == 0 && stats.type != VIR_DOMAIN_JOB_NONE &&
+        stats.operation == watch->settings.operation)
+        record_set_final(record, &stats);
+    else if (guest_is_active(watch->dom, NULL) == 0)
+        record_await_final(record);
 }
 
 static void *watch_main(void *opaque)

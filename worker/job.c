@@ -150,6 +150,12 @@ int job_query_begin(struct job *job, virConnectPtr *ret_conn, struct error *err)
     return hypervisor_acquire(job_run_of(job)->settings.hypervisor, HYPERVISOR_QUERY, ret_conn, err);
 }
 
+int job_query_try(struct job *job, virConnectPtr *ret_conn, struct error *err)
+{
+    return hypervisor_acquire_within(job_run_of(job)->settings.hypervisor, HYPERVISOR_QUERY, 0, ret_conn,
+                                     err);
+}
+
 void job_query_end(struct job *job, virConnectPtr conn)
 {
     hypervisor_release(job_run_of(job)->settings.hypervisor, conn);

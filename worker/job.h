@@ -166,6 +166,9 @@ struct progress *job_progress(struct job *job);
 int job_query_begin(struct job *job, virConnectPtr *ret_conn, struct error *err);
 void job_query_end(struct job *job, virConnectPtr conn);
 
+/* The same without the patience that a job has with its host: for who can try again later, and must not be long. */
+int job_query_try(struct job *job, virConnectPtr *ret_conn, struct error *err);
+
 /* Other hosts that the configuration knows: their names, in its order, without the job's own; NULL past the last. */
 const char *job_peer_name(struct job *job, size_t index);
 
