@@ -82,7 +82,7 @@ int outcome_state_of_key(const char *routing_key, enum outcome_state *ret_state)
 /* How a job ended. outcome_done frees what it holds. */
 struct outcome {
     enum outcome_state state;
-    json_t *result; /* succeeded: as the type's schema says */
+    json_t *result; /* as the type's schema says; NULL where it did not succeed and there is none */
     bool changed;
     bool adopted;
     json_t *choice;     /* {method, why} where there was a choice; NULL */

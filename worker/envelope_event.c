@@ -176,10 +176,12 @@ static json_t *outcome_data(const struct outcome *outcome, const char *worker)
         return NULL;
     if (outcome->rollback && json_object_set(data, "rollback", outcome->rollback) < 0)
         return NULL;
+    if ((outcome->result || outcome->state == OUTCOME_SUCCEEDED) &&
+        json_object_set(data, "result", outcome->result) < 0)
+        return NULL;
     if (outcome->state != OUTCOME_SUCCEEDED)
         return set_error(data, outcome) < 0 ? NULL : STEAL(&data);
-    if (json_object_set(data, "result", outcome->result) < 0 ||
-        json_object_set_new(data, "changed", json_boolean(outcome->changed)) < 0 ||
+    if (json_object_set_new(data, "changed", json_boolean(outcome->changed)) < 0 ||
         json_object_set_new(data, "adopted", json_boolean(outcome->adopted)) < 0)
         return NULL;
     return STEAL(&data);

@@ -24,7 +24,8 @@
 struct job;
 
 /* The parameters have passed the type's schema, so required members are there and of their type. `ret_result` (a new
- * reference) must fit the schema's `#/$defs/result`. */
+ * reference) must fit the schema's `#/$defs/result`. It may be set by a handler that fails, too, where some of what was
+ * asked for is done for good: the outcome tells it beside the error. */
 typedef int (*job_handler)(struct job *job, json_t **ret_result, struct error *err);
 
 enum job_lane {
@@ -200,7 +201,7 @@ struct job_part {
 
 /* How it ended. As the outcome of a job: `error` ERROR_NONE where it succeeded. job_part_outcome_done frees it. */
 struct job_part_outcome {
-    json_t *result;
+    json_t *result; /* NULL: none, which is so only where it failed */
     json_t *rollback; /* NULL: nothing was undone */
     json_t *choice;   /* likewise */
     struct error error;

@@ -278,6 +278,7 @@ static int run_attempt(struct job_run *run, struct outcome *outcome)
         if (outcome->error.code != ERROR_CONNECTION_LOST || !run_only_looks(run) || look == LOOKS)
             return -1;
         run_disconnect(run);
+        json_decref(STEAL(&outcome->result));
         outcome->error = ERROR_INIT;
         if (job_wait(&run->job, LOOK_PAUSE_MS, &outcome->error) < 0)
             return -1;

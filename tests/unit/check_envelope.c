@@ -220,12 +220,14 @@ START_TEST(every_event_fits_its_schema)
         .state = OUTCOME_SUCCEEDED, .result = json_object(), .changed = true, .attempts = 1
     };
     struct outcome bad = { .state = OUTCOME_FAILED, .step = "clone", .attempts = 1 };
+    struct outcome partly = { .state = OUTCOME_CANCELLED, .result = json_object() };
 
     ck_assert_int_eq(parse(delivery, good), 0);
     error_set_at(&bad.error, ERROR_NOT_FOUND, "/params/guest", "there is no guest 'web-7'");
     json_t *events[] = {
         envelope_outcome(&request, &ok, "node1", "w1"),
         envelope_outcome(&request, &bad, "node1", "w1"),
+        envelope_outcome(&request, &partly, "node1", "w1"),
         envelope_job_event(&request, "started", 1, "node1", json_object()),
         envelope_event("host.connected", "/virtjob/hosts/node1", NULL, "1/1",
                        json_pack("{s:i, s:i, s:s}", "epoch", 1, "seq", 1, "driver", "QEMU")),
@@ -237,6 +239,24 @@ START_TEST(every_event_fits_its_schema)
     }
     outcome_done(&ok);
     outcome_done(&bad);
+    outcome_done(&partly);
+}
+END_TEST
+
+START_TEST(what_a_job_that_failed_has_done_is_told)
+{
+    struct outcome partly = { .state = OUTCOME_FAILED, .result = json_pack("{s:i}", "left", 2) };
+    struct delivery delivery = { .message_id = ID };
+    AUTO(json) json_t *event = NULL;
+    int left = 0;
+
+    ck_assert_int_eq(parse(delivery, good), 0);
+    error_set(&partly.error, ERROR_CONFLICT, "two are left");
+    event = envelope_outcome(&request, &partly, "node1", "w1");
+    ck_assert_int_eq(json_unpack(event, "{s:{s:{s:i}}}", "data", "result", "left", &left), 0);
+    ck_assert_int_eq(left, 2);
+    ck_assert(json_is_object(json_object_get(json_object_get(event, "data"), "error")));
+    outcome_done(&partly);
 }
 END_TEST
 
@@ -307,6 +327,7 @@ int main(void)
     tcase_add_test(tests, a_reply_to_outside_the_pattern_is_refused_and_forgotten);
     tcase_add_test(tests, a_deadline_is_read_in_any_zone);
     tcase_add_test(tests, every_event_fits_its_schema);
+    tcase_add_test(tests, what_a_job_that_failed_has_done_is_told);
     tcase_add_test(tests, an_outcome_has_one_id_whatever_it_is_and_echoes_the_labels);
     tcase_add_test(tests, a_type_that_could_not_be_one_does_not_shape_the_routing_key);
     tcase_add_test(tests, a_message_carries_the_event_and_the_trace);

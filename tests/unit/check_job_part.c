@@ -222,9 +222,9 @@ static int fail_first(struct job *job, json_t **ret_result, struct error *err)
 {
     if (note(job, "one", err) < 0 || note(job, "two", err) < 0)
         return -1;
+    *ret_result = json_pack("{s:i}", "was", part_number(job));
     if (part_number(job) == 0)
         return error_set_at(err, ERROR_CONFLICT, "/params/part", "it is the first");
-    *ret_result = json_object();
     return 0;
 }
 
@@ -246,6 +246,14 @@ START_TEST(a_part_that_fails_is_undone_and_the_others_are_not)
     ck_assert_int_eq(ended[1].error.code, ERROR_NONE);
     ck_assert_ptr_null(ended[1].rollback);
     ck_assert_int_eq(undone, 2);
+}
+END_TEST
+
+START_TEST(what_a_part_that_fails_has_done_is_in_its_outcome)
+{
+    execute(fail_first);
+    ck_assert_int_eq(json_integer_value(json_object_get(ended[0].result, "was")), 0);
+    ck_assert_int_eq(json_integer_value(json_object_get(ended[1].result, "was")), 1);
 }
 END_TEST
 
@@ -486,6 +494,7 @@ int main(void)
     tcase_add_test(tcase, parts_run_at_once_each_with_a_connection_of_its_own);
     tcase_add_test(tcase, what_a_part_says_of_itself_is_in_its_own_outcome);
     tcase_add_test(tcase, a_part_that_fails_is_undone_and_the_others_are_not);
+    tcase_add_test(tcase, what_a_part_that_fails_has_done_is_in_its_outcome);
     tcase_add_test(tcase, a_part_is_kept_as_it_is_where_the_job_wants_that);
     tcase_add_test(tcase, a_lost_connection_leaves_a_part_to_the_next_attempt);
     tcase_add_test(tcase, in_the_last_attempt_a_lost_connection_is_undone);
