@@ -44,6 +44,30 @@ int volume_info_read(virStorageVolPtr vol, struct volume_info *info, struct erro
 /* As common.json#/$defs/volumeInfo has it: a new reference. */
 json_t *volume_info_json(const char *pool, const struct volume_info *info, struct error *err);
 
+/* In UTF-8; the schema counts characters. A file name has 255 bytes, and our own record's is longer than the volume's. */
+#define VOLUME_NAME_MAX 240
+
+/* Up to `size` bytes from its front. *ret_length is 0 where the driver cannot read volumes (the test driver). */
+int volume_read_front(virStorageVolPtr vol, unsigned char *front, size_t size, size_t *ret_length,
+                      struct error *err);
+
+/* A volume to be made. */
+struct volume_spec {
+    const char *name;
+    const char *format; /* NULL: the pool knows of no formats */
+    uint64_t capacity;
+    uint64_t allocation;      /* what is set aside at once; 0: nothing */
+    const char *backing_path; /* NULL: not an overlay */
+    const char *backing_format;
+};
+
+/* The spec as libvirt wants it; free(). */
+char *volume_spec_xml(const struct volume_spec *spec, struct error *err);
+
+/* Whether the pool's volumes are files, which can have records (stamp.h); else block devices, images of a cluster or the
+ * like. */
+int volume_pool_has_files(virStoragePoolPtr pool, bool *ret_files, struct error *err);
+
 /* The pool of that name, which must be active; `where` is the pointer of the name. */
 int volume_find_pool(struct job *job, const char *name, const char *where, virStoragePoolPtr *ret_pool,
                      struct error *err);

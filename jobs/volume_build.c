@@ -12,28 +12,8 @@
 #include <libvirt/virterror.h>
 
 #include "kill_point.h"
-#include "xml.h"
 
 #define SAMPLE_MS 250
-
-/* In UTF-8; the schema counts characters. A file name has 255 bytes, and our own record's is longer than the volume's. */
-#define NAME_MAX_BYTES 240
-
-static int build_find_pool_type(struct volume_build *build, struct error *err)
-{
-    static const char *const of_files[] = { "dir", "fs", "netfs", "vstorage" };
-    AUTO(string) char *text = virStoragePoolGetXMLDesc(build->pool, 0);
-
-    if (!text)
-        return error_set_libvirt(err, "looking at pool '%s'", build->pool_name);
-    AUTO(xml_doc) xmlDocPtr doc = xml_parse(text, "pool", NULL, err);
-    if (!doc)
-        return -1;
-    AUTO(string) char *type = xml_get(doc, "/pool/@type");
-    for (size_t i = 0; type && i < sizeof(of_files) / sizeof(*of_files); i++)
-        build->pool_of_files |= strcmp(type, of_files[i]) == 0;
-    return 0;
-}
 
 int volume_build_exists(const struct volume_build *build, struct error *err)
 {
@@ -49,9 +29,9 @@ static int build_check_name(const struct volume_build *build, struct error *err)
     char at[VOLUME_WHERE_SIZE + 8];
 
     snprintf(at, sizeof(at), "%s/volume", build->where);
-    if (strlen(build->spec.name) > NAME_MAX_BYTES)
+    if (strlen(build->spec.name) > VOLUME_NAME_MAX)
         return error_set_at(err, ERROR_INVALID, at, "the name has %zu bytes, at most %d are possible",
-                            strlen(build->spec.name), NAME_MAX_BYTES);
+                            strlen(build->spec.name), VOLUME_NAME_MAX);
     if (stamp_is_record(build->spec.name))
         return error_set_at(err, ERROR_INVALID, at, "the name '%s' is reserved for virtjob's own records",
                             build->spec.name);
@@ -70,7 +50,8 @@ static int build_open(struct job *job, const json_t *ref, const char *where, str
     snprintf(at, sizeof(at), "%s/pool", where);
     if (volume_find_pool(job, build->pool_name, at, &build->pool, err) < 0)
         return -1;
-    if (build_find_pool_type(build, err) < 0 || build_check_name(build, err) < 0)
+    if (volume_pool_has_files(build->pool, &build->pool_of_files, err) < 0 ||
+        build_check_name(build, err) < 0)
         return -1;
     return volume_record_look(job, build, err);
 }

@@ -20,19 +20,6 @@ int volume_sweep(struct job *job, struct error *err);
 /* Long enough for every pointer that errors of this area carry. */
 #define VOLUME_WHERE_SIZE 128
 
-/* A volume to be made. */
-struct volume_spec {
-    const char *name;
-    const char *format; /* NULL: the pool knows of no formats */
-    uint64_t capacity;
-    uint64_t allocation;      /* what is set aside at once; 0: nothing */
-    const char *backing_path; /* NULL: not an overlay */
-    const char *backing_format;
-};
-
-/* volume_xml.c: the spec as libvirt wants it; free(). */
-char *volume_spec_xml(const struct volume_spec *spec, struct error *err);
-
 /* The record of what is made (stamp.h), through all attempts at it; volume_record_done. */
 struct volume_record {
     struct stamp stamp; /* what is there, as far as we know */

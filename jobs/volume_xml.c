@@ -65,6 +65,23 @@ char *volume_spec_xml(const struct volume_spec *spec, struct error *err)
     return xml_text(doc, err);
 }
 
+int volume_pool_has_files(virStoragePoolPtr pool, bool *ret_files, struct error *err)
+{
+    static const char *const of_files[] = { "dir", "fs", "netfs", "vstorage" };
+    AUTO(string) char *text = virStoragePoolGetXMLDesc(pool, 0);
+
+    *ret_files = false;
+    if (!text)
+        return error_set_libvirt(err, "looking at pool '%s'", virStoragePoolGetName(pool));
+    AUTO(xml_doc) xmlDocPtr doc = xml_parse(text, "pool", NULL, err);
+    if (!doc)
+        return -1;
+    AUTO(string) char *type = xml_get(doc, "/pool/@type");
+    for (size_t i = 0; type && i < sizeof(of_files) / sizeof(*of_files); i++)
+        *ret_files |= strcmp(type, of_files[i]) == 0;
+    return 0;
+}
+
 static uint64_t info_number(xmlDocPtr doc, const char *xpath)
 {
     unsigned long long number = 0;
