@@ -69,6 +69,9 @@ struct job_type {
     job_handler run;
     struct job_claim claims[JOB_CLAIMS_MAX]; /* up to the first JOB_NOTHING */
     job_sweeper sweep; /* of a type that stamps what it creates; NULL: it creates nothing */
+    /* What an earlier attempt has begun libvirt may still be at: the handler looks on, or ends it, and comes to its first safe
+     * point only then. So it is with any type that has a `sweep`. */
+    bool takes_over;
     bool once; /* to do it twice would do harm, and nothing tells whether it has been done: a reboot */
 };
 
@@ -140,6 +143,12 @@ void job_on_stop(struct job *job, job_stop_function stop, void *opaque);
 struct job_abort;
 struct job_abort *job_abort_begin(struct job *job, virDomainPtr dom, struct error *err);
 bool job_abort_end(struct job_abort *abort);
+
+/* The same where there is nothing to abort, as for a restore: `cut` is called with the guest of this UUID, while there is one,
+ * and the job's id in place of virDomainAbortJob. True: it has done something. It may still be at it when the job has ended. */
+typedef bool (*job_cut_function)(virDomainPtr dom, const char *id);
+struct job_abort *job_abort_begin_cut(struct job *job, const char *uuid, job_cut_function cut,
+                                      struct error *err);
 
 /* What a handler that fails knows of how that left things; the last word counts. Without any, the code of its error decides:
  * after a broken connection the job is uncertain, unless all was undone.

@@ -99,7 +99,8 @@ static bool run_only_looks(const struct job_run *run)
  * of its own. */
 static int run_handler(struct job_run *run, json_t **ret_result, struct error *err)
 {
-    bool takes_over = run->job.again && run->settings.type->sweep;
+    const struct job_type *type = run->settings.type;
+    bool takes_over = run->job.again && (type->sweep || type->takes_over);
 
     if (!takes_over && job_safe_point(&run->job, err) < 0)
         return -1;
