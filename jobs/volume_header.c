@@ -22,9 +22,8 @@
 
 CLEANUP_DEFINE(stream, virStreamPtr, virStreamFree)
 
-/* Up to `size` bytes from the front. *ret_length is 0 where the driver cannot read volumes (the test driver). */
-static int header_read(virStorageVolPtr vol, unsigned char *header, size_t size, size_t *ret_length,
-                       struct error *err)
+int volume_read_front(virStorageVolPtr vol, unsigned char *front, size_t size, size_t *ret_length,
+                      struct error *err)
 {
     AUTO(stream) virStreamPtr stream = virStreamNew(virStorageVolGetConnect(vol), 0);
     size_t length = 0;
@@ -37,7 +36,7 @@ static int header_read(virStorageVolPtr vol, unsigned char *header, size_t size,
         return 0;
     }
     while (got > 0 && length < size) {
-        got = virStreamRecv(stream, (char *)header + length, size - length);
+        got = virStreamRecv(stream, (char *)front + length, size - length);
         length += got > 0 ? (size_t)got : 0;
     }
     if (got < 0) /* which has aborted the stream */
@@ -61,7 +60,7 @@ static int header_check_qcow2(virStorageVolPtr vol, const struct volume_info *in
     unsigned char header[QCOW2_HEADER_SIZE] = { 0 };
     size_t length = 0;
 
-    if (header_read(vol, header, sizeof(header), &length, err) < 0)
+    if (volume_read_front(vol, header, sizeof(header), &length, err) < 0)
         return -1;
     if (!info->backing_path && header_number(header, QCOW2_BACKING_OFFSET) != 0)
         return error_set_at(err, ERROR_DENIED, where, "volume '%s' hides what it is an overlay of",
@@ -77,7 +76,7 @@ int volume_header_is_void(virStorageVolPtr vol, struct error *err)
     unsigned char header[QCOW2_HEADER_SIZE] = { 0 };
     size_t length = 0;
 
-    if (header_read(vol, header, sizeof(header), &length, err) < 0)
+    if (volume_read_front(vol, header, sizeof(header), &length, err) < 0)
         return -1;
     if (length == 0)
         return 1;
