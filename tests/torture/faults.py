@@ -178,7 +178,11 @@ class Faults:
     def libvirtd_restart(self, fault, happened):
         host = self._host(fault, happened)
         with self.locks[host.name]:
-            host.order("restart")
+            try:
+                host.order("restart")
+            except subprocess.CalledProcessError:  # a daemon that hangs in a start does not end either
+                host.order("kill")
+                host.order("start")
 
     def broker_restart(self, fault, happened):
         self._broker("stop", fault, happened)

@@ -185,7 +185,7 @@ def boot(t):
 def deaf(t):
     """Takes longer to shut down than the broker waits for an acknowledgement."""
     name, disk, made = t.provision(BOOT, 32 * MIB, boots=True, options="deaf")
-    down = t.power("guest.shutdown", name, "stop", [made], timeout_s=25, destroy=True)
+    down = t.power("guest.shutdown", name, "stop", [made], timeout_s=45, destroy=True)
     return [made, down, t.undefine(name, [disk], [down])]
 
 
