@@ -10,11 +10,14 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "help.h"
 #include "log.h"
 #include "terminal.h"
 #include "text.h"
+
+#define CONFIG_DEFAULT "/etc/virtjob/virtjobd.conf"
 
 const struct exit_row exit_table[] = {
     { EXIT_SUCCEEDED, "Done; every job that was waited for succeeded, or is cancelled as\n"
@@ -69,6 +72,11 @@ int cli_fail_error(const struct cli *cli, const char *what, const struct error *
 
     return cli_fail(cli, cli_code_of(err), "%s%s%s%s%s", what ? what : "", what ? ": " : "",
                     where ? where : "", where ? ": " : "", err->message);
+}
+
+const char *cli_config_path(const struct cli *cli)
+{
+    return options_text(&cli->options, "config", access(CONFIG_DEFAULT, R_OK) == 0 ? CONFIG_DEFAULT : NULL);
 }
 
 bool cli_json(const struct cli *cli)

@@ -77,6 +77,9 @@ int cli_fail(const struct cli *cli, enum exit_code code, const char *fmt, ...)
 /* The same for an error, `what` (NULL: none) before it: its code chooses the exit code, and what to do is said. */
 int cli_fail_error(const struct cli *cli, const char *what, const struct error *err);
 
+/* The file of --config, or the default one where it is readable; NULL: none. */
+const char *cli_config_path(const struct cli *cli);
+
 /* Whether --json was given. */
 bool cli_json(const struct cli *cli);
 

@@ -14,7 +14,6 @@
 
 #include "cleanup.h"
 
-#define CONFIG_DEFAULT "/etc/virtjob/virtjobd.conf"
 #define EVENT_SIZE_MAX (64u << 20) /* a snapshot of many guests */
 #define CLOSE_MS       2000
 #define READER_TRIES   50
@@ -24,7 +23,6 @@ CLEANUP_DEFINE(client, struct client *, client_close)
 
 struct config *client_config(const struct cli *cli, struct error *err)
 {
-    const char *path = options_text(&cli->options, "config", NULL);
     const char *broker = options_text(&cli->options, "broker", NULL);
     const char *prefix = options_text(&cli->options, "prefix", NULL);
     AUTO(string) char *set_broker = NULL;
@@ -32,8 +30,6 @@ struct config *client_config(const struct cli *cli, struct error *err)
     char *sets[2];
     size_t count = 0;
 
-    if (!path && access(CONFIG_DEFAULT, R_OK) == 0)
-        path = CONFIG_DEFAULT;
     if ((broker && asprintf(&set_broker, "broker.uri=%s", broker) < 0) ||
         (prefix && asprintf(&set_prefix, "broker.prefix=%s", prefix) < 0)) {
         error_set_memory(err);
@@ -43,7 +39,7 @@ struct config *client_config(const struct cli *cli, struct error *err)
         sets[count++] = set_broker;
     if (prefix)
         sets[count++] = set_prefix;
-    return config_load(path, sets, count, err);
+    return config_load(cli_config_path(cli), sets, count, err);
 }
 
 void client_tell(struct client *client, struct item *item)

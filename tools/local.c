@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cleanup.h"
 #include "hypervisor.h"
@@ -20,6 +21,8 @@
 struct local {
     struct local_settings settings;
     struct hypervisor *hypervisor;
+    struct hypervisor **hosts; /* of the configuration */
+    struct job_reach reach;
     const struct request *request; /* of the job that runs */
     struct job_run *run;
     pthread_t thread;
@@ -70,6 +73,37 @@ static void *local_thread(void *opaque)
     return NULL;
 }
 
+static int local_add_host(struct local *local, const struct config_host *host, struct error *err)
+{
+    struct hypervisor *made = hypervisor_new(host->name, host->uri, 0, err);
+
+    if (!made)
+        return -1;
+    local->hosts[local->reach.host_count++] = made;
+    return hypervisor_set_peer(made, host->peer_uri, host->migrate_uri, err);
+}
+
+static int local_configure(struct local *local, const struct config *config, struct error *err)
+{
+    if (!(local->hosts = calloc(config->host_count + 1, sizeof(struct hypervisor *))))
+        return error_set_memory(err);
+    local->reach.hosts = local->hosts;
+    local->reach.save_folders = config->save_folders;
+    for (size_t i = 0; i < config->host_count; i++)
+        if (local_add_host(local, &config->hosts[i], err) < 0)
+            return -1;
+    return 0;
+}
+
+/* Where the jobs of a host run. */
+static struct hypervisor *local_host(const struct local *local, const char *name)
+{
+    for (size_t i = 0; i < local->reach.host_count && !local->settings.only; i++)
+        if (strcmp(hypervisor_name(local->hosts[i]), name) == 0)
+            return local->hosts[i];
+    return local->hypervisor;
+}
+
 struct local *local_new(const struct local_settings *settings, struct error *err)
 {
     AUTO(local) struct local *local = calloc(1, sizeof(*local));
@@ -81,7 +115,9 @@ struct local *local_new(const struct local_settings *settings, struct error *err
     if (hypervisor_loop_start(err) < 0)
         return NULL;
     local->hypervisor = hypervisor_new(settings->host, settings->uri, 0, err);
-    return local->hypervisor ? STEAL(&local) : NULL;
+    if (!local->hypervisor || (settings->config && local_configure(local, settings->config, err) < 0))
+        return NULL;
+    return STEAL(&local);
 }
 
 void local_free(struct local *local)
@@ -89,7 +125,10 @@ void local_free(struct local *local)
     if (!local)
         return;
     hypervisor_free(local->hypervisor);
+    for (size_t i = 0; i < local->reach.host_count; i++)
+        hypervisor_free(local->hosts[i]);
     hypervisor_loop_stop();
+    free(local->hosts);
     free(local);
 }
 
@@ -98,7 +137,8 @@ int local_begin(struct local *local, const struct request *request, struct error
     const struct job_run_settings settings = {
         .request = request,
         .type = job_type_find(job_tables, request->type),
-        .hypervisor = local->hypervisor,
+        .hypervisor = local_host(local, request->host),
+        .reach = &local->reach,
         .progress_interval_ms = local->settings.progress_interval_ms,
         .report = local_report,
         .opaque = local,

@@ -8,14 +8,18 @@
 #define VIRTJOB_LOCAL_H
 
 #include "cli.h"
+#include "config.h"
 #include "envelope.h"
 #include "loop.h"
 
 struct local;
 
 struct local_settings {
-    const char *uri;  /* of libvirt */
-    const char *host; /* what the jobs are told; events have that of their job */
+    const char *uri;  /* of libvirt, for jobs of hosts that the configuration does not know */
+    bool only;        /* and for all others too */
+    const char *host; /* what jobs there are told; events have that of their job */
+    /* Its hosts are where jobs of theirs run, and where others may migrate to; and the folders for save images. NULL: none. */
+    const struct config *config;
     struct loop *loop;
     int progress_interval_ms;
 };

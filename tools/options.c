@@ -98,6 +98,10 @@ int options_parse(struct options *options, const struct option_row *const *group
             return options_refuse(options, found, argv, err);
         int i = found >= OPTION_BASE ? found - OPTION_BASE : options_index(options, NULL, found);
         options->values[i] = optarg ? optarg : "";
+        if (options->given_count == OPTIONS_GIVEN_MAX)
+            return error_set(err, ERROR_INVALID, "more than %d options", OPTIONS_GIVEN_MAX);
+        options->given[options->given_count].row = i;
+        options->given[options->given_count++].value = options->values[i];
     }
     *ret_first = optind;
     return 0;
@@ -115,6 +119,18 @@ const char *options_text(const struct options *options, const char *name, const 
     if (i < 0)
         abort(); /* a name that is in no table of the subcommand */
     return options->values[i] ? options->values[i] : fallback;
+}
+
+const char *options_next(const struct options *options, const char *name, int *at)
+{
+    int row = options_index(options, name, 0);
+
+    while (*at < options->given_count) {
+        int i = (*at)++;
+        if (options->given[i].row == row)
+            return options->given[i].value;
+    }
+    return NULL;
 }
 
 static int options_unit_ms(const char *unit, int64_t *ret_ms)

@@ -21,13 +21,19 @@ struct option_row {
     const char *help; /* one sentence, at most 48 columns a line */
 };
 
-#define OPTIONS_MAX 32
+#define OPTIONS_MAX       32
+#define OPTIONS_GIVEN_MAX 64
 
 /* What was given. Filled by options_parse; lends from argv. */
 struct options {
     const struct option_row *rows[OPTIONS_MAX];
     const char *values[OPTIONS_MAX]; /* "" for a flag that was given; NULL: not given */
     int count;
+    struct {
+        int row;
+        const char *value;
+    } given[OPTIONS_GIVEN_MAX]; /* all that were given, in their order: an option may come again */
+    int given_count;
 };
 
 /* Options of every subcommand (--json, --help, …), and of those that talk to a broker. */
@@ -43,6 +49,9 @@ bool options_given(const struct options *options, const char *name);
 
 /* The value, or `fallback` where it was not given. */
 const char *options_text(const struct options *options, const char *name, const char *fallback);
+
+/* One value after the other of an option that may be given several times: NULL past the last. `at` starts as 0. */
+const char *options_next(const struct options *options, const char *name, int *at);
 
 /* A duration as "1500ms", "30s", "90m", "2h", "1d", in milliseconds; a number alone is seconds; more than 0. Leaves
  * `*ret_ms` alone where the option was not given. */

@@ -3,6 +3,9 @@
 
 /* `virtjob run`: the same jobs, the same events, no broker. */
 
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "cleanup.h"
@@ -19,7 +22,12 @@
 static const struct option_row options_run[] = {
     { "connect", 'c', "URI", COMPLETE_NOTHING,
       "libvirt's connection URI; default: that of the\nenvironment, or qemu:///system." },
-    { "host", 'H', "NAME", COMPLETE_NOTHING, "The name of the host in the events." },
+    { "config", 0, "FILE", COMPLETE_FILE,
+      "Read [host NAME] and [save] of this file; default:\n/etc/virtjob/virtjobd.conf where it is "
+      "readable." },
+    { "peer", 'p', "NAME=URI", COMPLETE_NOTHING,
+      "One more host, to which guests may be migrated;\nmay be given several times." },
+    { "host", 'H', "NAME", COMPLETE_NOTHING, "The host for every job, in place of its own." },
     { "id", 'i', "UUID", COMPLETE_NOTHING, "The id, where the file holds one job." },
     { "deadline", 'd', "TIME", COMPLETE_NOTHING, "As of submit." },
     { 0 },
@@ -27,6 +35,7 @@ static const struct option_row options_run[] = {
 
 struct running {
     struct cli *cli;
+    struct config *config;
     struct schema_store *schemas;
     struct envelope_rules *rules;
     struct view *view;
@@ -155,6 +164,32 @@ static int running_read(struct running *running, json_t **ret_jobs)
     return running_check(running, *ret_jobs, &changes);
 }
 
+/* --peer is a host of the configuration like any other. */
+static int running_configure(struct running *running)
+{
+    const struct options *options = &running->cli->options;
+    char *sets[OPTIONS_GIVEN_MAX];
+    size_t count = 0;
+    struct error err = ERROR_INIT;
+    const char *peer;
+    int rc = 0;
+
+    for (int at = 0; rc == 0 && (peer = options_next(options, "peer", &at));) {
+        int length = (int)strcspn(peer, "=");
+        if (!peer[length])
+            rc = error_set(&err, ERROR_INVALID, "--peer: '%s' is not NAME=URI", peer);
+        else if (asprintf(&sets[count], "host %.*s.uri%s", length, peer, peer + length) < 0)
+            rc = error_set_memory(&err);
+        else
+            count++;
+    }
+    if (rc == 0)
+        running->config = config_load(cli_config_path(running->cli), sets, count, &err);
+    while (count > 0)
+        free(sets[--count]);
+    return running->config ? 0 : cli_fail_error(running->cli, NULL, &err);
+}
+
 static int running_start(struct running *running, json_t *jobs)
 {
     const struct view_settings settings = {
@@ -164,7 +199,9 @@ static int running_start(struct running *running, json_t *jobs)
     };
     struct local_settings local = {
         .uri = local_uri(running->cli),
+        .only = options_given(&running->cli->options, "connect"),
         .host = json_string_value(json_object_get(json_array_get(jobs, 0), "host")),
+        .config = running->config,
         .loop = &running->loop,
     };
     struct error err = ERROR_INIT;
@@ -186,12 +223,15 @@ static int run_run(struct cli *cli)
     int code = running_read(&running, &jobs);
 
     if (code == 0)
+        code = running_configure(&running);
+    if (code == 0)
         code = running_start(&running, jobs);
     local_free(running.local);
     loop_done(&running.loop);
     view_free(running.view);
     envelope_rules_free(running.rules);
     schema_store_free(running.schemas);
+    config_free(running.config);
     return code;
 }
 
@@ -201,12 +241,14 @@ const struct command command_run = {
     .operands = "FILE|-",
     .details = "The same jobs as of submit, one after the other, over a connection of its own\n"
                "to libvirt, with the same events. The first that does not succeed is the last.\n"
-               "A job without a host gets the host 'local'; the name has no effect here.\n"
+               "A job of a host that the configuration knows runs there; any other, and with\n"
+               "--connect all, over the one connection. Without a host it gets the host 'local'.\n"
                "\n"
                "In a pipe, or with --json, the events are lines of JSON. Ctrl-C stops the job\n"
                "at the next safe point and undoes what it has done; a second one ends at once.",
     .examples = "  virtjob run clone.json --connect qemu:///system\n"
-                "  virtjob new host.info | virtjob run - --connect test:///default\n",
+                "  virtjob new host.info | virtjob run - --connect test:///default\n"
+                "  virtjob run migrate.json --peer node2=qemu+tls://node2/system\n",
     .operand = OPERAND_FILE,
     .operands_min = 1,
     .operands_max = 1,

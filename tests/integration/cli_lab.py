@@ -27,10 +27,10 @@ def text_of(jobs):
     return jobs if isinstance(jobs, str) else "".join(json.dumps(job) + "\n" for job in jobs)
 
 
-def virtjob(worker, *arguments, jobs="", timeout=60):
+def virtjob(worker, *arguments, jobs="", timeout=60, environment=None):
     """Runs it to its end with the jobs (dicts, or text) on its standard input."""
     ended = subprocess.run(command(worker, *arguments), input=text_of(jobs), capture_output=True, encoding="utf-8",
-                           timeout=timeout * SCALE, check=False)
+                           env={**os.environ, **(environment or {})}, timeout=timeout * SCALE, check=False)
     if COMPLAINTS.search(ended.stderr):
         raise Failure(f"a checker complained:\n{ended.stderr}")
     return ended
