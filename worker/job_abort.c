@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 
 #include "cleanup.h"
 #include "hypervisor.h"
@@ -25,8 +26,10 @@
 #define PAUSE_MAX_MS 2000
 
 struct job_abort {
-    struct job *job; /* for the handler's thread only: the other may outlive it */
+    struct job *job;                 /* for the handler's thread only: the other may outlive it */
+    char id[VIR_UUID_STRING_BUFLEN]; /* of the job */
     char uuid[VIR_UUID_STRING_BUFLEN];
+    job_cut_function cut; /* NULL: virDomainAbortJob */
     char *uri;
     int patience_ms;
     atomic_int references; /* the handler's, and the thread's */
@@ -89,7 +92,7 @@ static void abort_try(struct job_abort *abort, virConnectPtr conn)
     if (!dom)
         return;
     abort_note(abort, true, false);
-    taken = virDomainAbortJob(dom) == 0;
+    taken = abort->cut ? abort->cut(dom, abort->id) : virDomainAbortJob(dom) == 0;
     abort_note(abort, false, taken);
 }
 
@@ -174,8 +177,7 @@ static void abort_init_locks(struct job_abort *abort)
     monotonic_cond_init(&abort->changed);
 }
 
-struct job_abort *job_abort_begin_within(struct job *job, virDomainPtr dom, int patience_ms,
-                                         struct error *err)
+static struct job_abort *abort_new(struct job *job, virConnectPtr conn, int patience_ms, struct error *err)
 {
     AUTO(abort) struct job_abort *abort = calloc(1, sizeof(*abort));
 
@@ -185,8 +187,20 @@ struct job_abort *job_abort_begin_within(struct job *job, virDomainPtr dom, int 
     atomic_init(&abort->references, 1);
     abort->job = job;
     abort->patience_ms = patience_ms;
-    abort->uri = virConnectGetURI(virDomainGetConnect(dom));
-    if (!abort->uri || virDomainGetUUIDString(dom, abort->uuid) < 0)
+    abort->uri = virConnectGetURI(conn);
+    if (!abort->uri)
+        return error_set_libvirt(err, "preparing to abort"), NULL;
+    return STEAL(&abort);
+}
+
+struct job_abort *job_abort_begin_within(struct job *job, virDomainPtr dom, int patience_ms,
+                                         struct error *err)
+{
+    AUTO(abort) struct job_abort *abort = abort_new(job, virDomainGetConnect(dom), patience_ms, err);
+
+    if (!abort)
+        return NULL;
+    if (virDomainGetUUIDString(dom, abort->uuid) < 0)
         return error_set_libvirt(err, "preparing to abort"), NULL;
     job_on_stop(job, abort_on_stop, abort);
     return STEAL(&abort);
@@ -195,6 +209,20 @@ struct job_abort *job_abort_begin_within(struct job *job, virDomainPtr dom, int 
 struct job_abort *job_abort_begin(struct job *job, virDomainPtr dom, struct error *err)
 {
     return job_abort_begin_within(job, dom, PATIENCE_MS, err);
+}
+
+struct job_abort *job_abort_begin_cut(struct job *job, const char *uuid, job_cut_function cut,
+                                      struct error *err)
+{
+    struct job_abort *abort = abort_new(job, job->conn, PATIENCE_MS, err);
+
+    if (!abort)
+        return NULL;
+    snprintf(abort->id, sizeof(abort->id), "%s", job->id);
+    snprintf(abort->uuid, sizeof(abort->uuid), "%s", uuid);
+    abort->cut = cut;
+    job_on_stop(job, abort_on_stop, abort);
+    return abort;
 }
 
 /* Holding the mutex: until the thread is done, or has been in one try for longer than anybody would wait. */

@@ -43,8 +43,12 @@ struct stamp {
     bool replaced;   /* guests: there was another definition before: to undefine the guest undoes nothing */
     int64_t time_ms; /* since 1970: when it was first written; of a blank one when its file was, 0 unknown */
     uint64_t capacity; /* volumes: of what is to be made; 0: not told */
-    int64_t file_ns;   /* volumes, intended: when its file was written, by that file system's clock */
-    json_t *result;    /* volumes: what the handler wants to know again; NULL: nothing */
+    /* Save images, blank ones too: the job that was the first to restore it; "" where none was. */
+    char restored[STAMP_ID_SIZE];
+    int64_t restored_ms; /* since 1970: when it began to */
+    bool restored_done;  /* that it has, was seen */
+    int64_t file_ns;     /* volumes, intended: when its file was written, by that file system's clock */
+    json_t *result;      /* volumes: what the handler wants to know again; NULL: nothing */
 };
 
 void stamp_done(struct stamp *stamp);
@@ -98,12 +102,18 @@ int stamp_clear_volume(virStoragePoolPtr pool, const char *volume, const char *j
  * has its original's. */
 int stamp_put_guest(xmlDocPtr doc, const struct stamp *stamp, struct error *err);
 
+/* The stamp in a domain XML; STAMP_NONE where it has none. */
+void stamp_get_guest(xmlDocPtr doc, struct stamp *ret_stamp);
+
 /* Takes it out, and metadata that holds nothing else: to compare what two definitions say besides. */
 void stamp_remove_guest(xmlDocPtr doc);
 
 /* The stamp in the persistent definition, or in the live one of a transient guest; STAMP_NONE where there is none, or no
  * such guest any more. ERROR_UNSUPPORTED where the driver keeps no metadata. */
 int stamp_read_guest(virDomainPtr dom, struct stamp *ret_stamp, struct error *err);
+
+/* The same in the guest that runs alone, which may have another one: that of the image that it was restored from. */
+int stamp_read_guest_live(virDomainPtr dom, struct stamp *ret_stamp, struct error *err);
 
 /* Marks the stamp done where it is this job's and intended, in the definition and in the guest that runs. One that is gone,
  * another's stamp, or a driver without any, is success. */

@@ -6,8 +6,9 @@
  *   <virtjob:stamp xmlns:virtjob="https://virtjob.io/xmlns/stamp/1" job="5f0c…" type="guest.define" state="intended"
  *                  time="2026-11-20T12:00:00.123Z"/>
  *
- * and part="yes", replaced="yes" where these hold. libvirt keeps one element a namespace, and hands it out without its
- * namespace. */
+ * and part="yes", replaced="yes" where these hold. In a save image that was restored there is restored="7b1e…"
+ * restored-time="…" restored-state="intended" as well, or alone, where the image is not ours. libvirt keeps one element a
+ * namespace, and hands it out without its namespace. */
 
 #include "stamp.h"
 
@@ -62,15 +63,36 @@ void stamp_remove_guest(xmlDocPtr doc)
         xml_remove(metadata);
 }
 
-static int stamp_set_attributes(xmlNodePtr node, const struct stamp *stamp, struct error *err)
+/* 0: now. */
+static int stamp_set_time(xmlNodePtr node, const char *name, int64_t ms, struct error *err)
 {
     char time[32];
 
-    envelope_time_text(stamp->time_ms ? stamp->time_ms : envelope_now_ms(), time);
+    envelope_time_text(ms ? ms : envelope_now_ms(), time);
+    return xml_set_attribute(node, name, time, err);
+}
+
+static int stamp_set_restored(xmlNodePtr node, const struct stamp *stamp, struct error *err)
+{
+    if (!stamp->restored[0])
+        return 0;
+    if (xml_set_attribute(node, "restored", stamp->restored, err) < 0 ||
+        stamp_set_time(node, "restored-time", stamp->restored_ms, err) < 0)
+        return -1;
+    return xml_set_attribute(node, "restored-state",
+                             state_name(stamp->restored_done ? STAMP_DONE : STAMP_INTENDED), err);
+}
+
+static int stamp_set_attributes(xmlNodePtr node, const struct stamp *stamp, struct error *err)
+{
+    if (stamp_set_restored(node, stamp, err) < 0)
+        return -1;
+    if (!stamp->job[0])
+        return 0;
     if (xml_set_attribute(node, "job", stamp->job, err) < 0 ||
         xml_set_attribute(node, "type", stamp->type, err) < 0 ||
         xml_set_attribute(node, "state", state_name(stamp->state), err) < 0 ||
-        xml_set_attribute(node, "time", time, err) < 0)
+        stamp_set_time(node, "time", stamp->time_ms, err) < 0)
         return -1;
     if (stamp->part && xml_set_attribute(node, "part", "yes", err) < 0)
         return -1;
@@ -94,22 +116,22 @@ int stamp_put_guest(xmlDocPtr doc, const struct stamp *stamp, struct error *err)
 }
 
 /* -1 where there is none, or it does not fit. */
-static int stamp_copy(xmlDocPtr doc, const char *xpath, char *ret_text, size_t size)
+static int stamp_copy(xmlNodePtr node, const char *name, char *ret_text, size_t size)
 {
-    AUTO(string) char *text = xml_get(doc, xpath);
+    AUTO(xml_string) xmlChar *text = xmlGetNoNsProp(node, BAD_CAST name);
 
-    if (!text || !*text || strlen(text) >= size)
+    if (!text || !*text || (size_t)xmlStrlen(text) >= size)
         return -1;
-    strcpy(ret_text, text);
+    strcpy(ret_text, (const char *)text);
     return 0;
 }
 
 /* As envelope_time_text wrote it; 0 where it did not. */
-static int64_t stamp_time(xmlDocPtr doc)
+static int64_t stamp_time(xmlNodePtr node, const char *name)
 {
-    AUTO(string) char *text = xml_get(doc, "/stamp/@time");
+    AUTO(xml_string) xmlChar *text = xmlGetNoNsProp(node, BAD_CAST name);
     struct tm tm = { 0 };
-    const char *rest = text ? strptime(text, "%Y-%m-%dT%H:%M:%S", &tm) : NULL;
+    const char *rest = text ? strptime((const char *)text, "%Y-%m-%dT%H:%M:%S", &tm) : NULL;
     int ms;
 
     if (!rest || sscanf(rest, ".%3dZ", &ms) != 1)
@@ -117,31 +139,61 @@ static int64_t stamp_time(xmlDocPtr doc)
     return (int64_t)timegm(&tm) * 1000 + ms;
 }
 
-static bool stamp_says(xmlDocPtr doc, const char *xpath, const char *word)
+static bool stamp_says(xmlNodePtr node, const char *name, const char *word)
 {
-    AUTO(string) char *text = xml_get(doc, xpath);
+    AUTO(xml_string) xmlChar *text = xmlGetNoNsProp(node, BAD_CAST name);
 
-    return text && strcmp(text, word) == 0;
+    return text && xmlStrEqual(text, BAD_CAST word);
+}
+
+static void stamp_take_restored(xmlNodePtr node, struct stamp *stamp)
+{
+    if (stamp_copy(node, "restored", stamp->restored, sizeof(stamp->restored)) < 0)
+        return;
+    stamp->restored_ms = stamp_time(node, "restored-time");
+    stamp->restored_done = stamp_says(node, "restored-state", "done");
 }
 
 /* What is not as we write it is STAMP_BLANK. */
+static void stamp_take(xmlNodePtr node, struct stamp *ret_stamp)
+{
+    struct stamp stamp = { .state = STAMP_BLANK };
+    bool done = stamp_says(node, "state", "done");
+
+    stamp_take_restored(node, &stamp);
+    *ret_stamp = stamp;
+    if ((!done && !stamp_says(node, "state", "intended")) ||
+        stamp_copy(node, "job", stamp.job, sizeof(stamp.job)) < 0 ||
+        stamp_copy(node, "type", stamp.type, sizeof(stamp.type)) < 0)
+        return;
+    stamp.state = done ? STAMP_DONE : STAMP_INTENDED;
+    stamp.time_ms = stamp_time(node, "time");
+    stamp.part = stamp_says(node, "part", "yes");
+    stamp.replaced = stamp_says(node, "replaced", "yes");
+    *ret_stamp = stamp;
+}
+
 static void stamp_parse(const char *text, struct stamp *ret_stamp)
 {
     struct error ignored = ERROR_INIT;
     AUTO(xml_doc) xmlDocPtr doc = xml_parse(text, ELEMENT, NULL, &ignored);
-    struct stamp stamp = { .state = STAMP_BLANK };
-    bool done = doc && stamp_says(doc, "/stamp/@state", "done");
 
-    *ret_stamp = stamp;
-    if (!doc || (!done && !stamp_says(doc, "/stamp/@state", "intended")) ||
-        stamp_copy(doc, "/stamp/@job", stamp.job, sizeof(stamp.job)) < 0 ||
-        stamp_copy(doc, "/stamp/@type", stamp.type, sizeof(stamp.type)) < 0)
-        return;
-    stamp.state = done ? STAMP_DONE : STAMP_INTENDED;
-    stamp.time_ms = stamp_time(doc);
-    stamp.part = stamp_says(doc, "/stamp/@part", "yes");
-    stamp.replaced = stamp_says(doc, "/stamp/@replaced", "yes");
-    *ret_stamp = stamp;
+    *ret_stamp = (struct stamp){ .state = STAMP_BLANK };
+    if (doc)
+        stamp_take(xmlDocGetRootElement(doc), ret_stamp);
+}
+
+void stamp_get_guest(xmlDocPtr doc, struct stamp *ret_stamp)
+{
+    xmlNodePtr metadata = xml_find(doc, "/domain/metadata");
+
+    *ret_stamp = (struct stamp){ .state = STAMP_NONE };
+    for (xmlNodePtr node = metadata ? xmlFirstElementChild(metadata) : NULL; node;
+         node = xmlNextElementSibling(node))
+        if (node->ns && xmlStrEqual(node->ns->href, BAD_CAST STAMP_NAMESPACE)) {
+            stamp_take(node, ret_stamp);
+            return;
+        }
 }
 
 /* A guest has two sides, each with metadata of its own: VIR_DOMAIN_AFFECT_CONFIG, its definition, and
@@ -179,6 +231,14 @@ int stamp_read_guest(virDomainPtr dom, struct stamp *ret_stamp, struct error *er
     if (there <= 0)
         return there;
     return guest_read(dom, defined ? VIR_DOMAIN_AFFECT_CONFIG : VIR_DOMAIN_AFFECT_LIVE, ret_stamp, err);
+}
+
+int stamp_read_guest_live(virDomainPtr dom, struct stamp *ret_stamp, struct error *err)
+{
+    int there = guest_has(dom, VIR_DOMAIN_AFFECT_LIVE, err);
+
+    *ret_stamp = (struct stamp){ .state = STAMP_NONE };
+    return there > 0 ? guest_read(dom, VIR_DOMAIN_AFFECT_LIVE, ret_stamp, err) : there;
 }
 
 static int guest_write(virDomainPtr dom, unsigned int side, const struct stamp *stamp, struct error *err)

@@ -283,6 +283,71 @@ START_TEST(the_stamp_is_valid_in_any_order_of_elements)
 }
 END_TEST
 
+/* The stamp that the XML has after it was put in. */
+static struct stamp put_and_got(const struct stamp *stamp)
+{
+    AUTO(string) char *xml = stamped(PLAIN, stamp);
+    AUTO(xml_doc) xmlDocPtr doc = xml_parse(xml, "domain", NULL, NULL);
+    struct stamp got;
+
+    ck_assert(doc != NULL);
+    stamp_get_guest(doc, &got);
+    return got;
+}
+
+START_TEST(an_image_says_who_has_restored_it)
+{
+    struct stamp stamp = stamp_made(STAMP_DONE, JOB), got;
+
+    strcpy(stamp.restored, OTHER);
+    stamp.restored_ms = 1795176000123;
+    got = put_and_got(&stamp);
+    ck_assert_int_eq(got.state, STAMP_DONE);
+    ck_assert_str_eq(got.job, JOB);
+    ck_assert_str_eq(got.restored, OTHER);
+    ck_assert_int_eq(got.restored_ms, 1795176000123);
+    ck_assert(!got.restored_done);
+    stamp.restored_done = true;
+    ck_assert(put_and_got(&stamp).restored_done);
+}
+END_TEST
+
+START_TEST(an_image_that_no_job_made_says_only_that)
+{
+    struct stamp stamp = { .restored = OTHER }, got = put_and_got(&stamp);
+
+    ck_assert_int_eq(got.state, STAMP_BLANK);
+    ck_assert_str_eq(got.job, "");
+    ck_assert_str_eq(got.restored, OTHER);
+}
+END_TEST
+
+START_TEST(an_xml_without_a_stamp_has_none)
+{
+    AUTO(xml_doc) xmlDocPtr doc = xml_parse(PLAIN, "domain", NULL, NULL);
+    struct stamp got;
+
+    stamp_get_guest(doc, &got);
+    ck_assert_int_eq(got.state, STAMP_NONE);
+}
+END_TEST
+
+START_TEST(what_runs_may_have_another_stamp_than_its_definition)
+{
+    struct stamp stamp = stamp_made(STAMP_DONE, JOB), live;
+    AUTO(domain) virDomainPtr dom = defined_with(&stamp);
+
+    ck_assert_int_eq(virDomainCreate(dom), 0);
+    ck_assert_int_eq(virDomainSetMetadata(dom, VIR_DOMAIN_METADATA_ELEMENT,
+                                          "<stamp job='" OTHER "' type='guest.restore' state='done'/>",
+                                          "virtjob", STAMP_NAMESPACE, VIR_DOMAIN_AFFECT_LIVE),
+                     0);
+    ck_assert_int_eq(stamp_read_guest_live(dom, &live, NULL), 0);
+    ck_assert_str_eq(live.job, OTHER);
+    ck_assert_str_eq(stamp_of(dom).job, JOB);
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const all[] = { a_stamp_is_read_as_it_was_put,
@@ -295,7 +360,11 @@ int main(void)
                                  finishing_leaves_what_ran_before_a_replacement,
                                  a_transient_guest_has_the_stamp_that_it_runs_with,
                                  a_guest_that_is_gone_has_none,
-                                 the_stamp_is_valid_in_any_order_of_elements };
+                                 the_stamp_is_valid_in_any_order_of_elements,
+                                 an_image_says_who_has_restored_it,
+                                 an_image_that_no_job_made_says_only_that,
+                                 an_xml_without_a_stamp_has_none,
+                                 what_runs_may_have_another_stamp_than_its_definition };
     Suite *suite = suite_create("stamp_guest");
     TCase *tcase = tcase_create("stamp_guest");
     SRunner *runner = srunner_create(suite);
