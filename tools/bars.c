@@ -139,13 +139,15 @@ char *bars_words(const struct bars_row *row, char out[static BARS_LINE_SIZE])
     size_t used = 0;
 
     out[0] = '\0';
-    for (int i = BARS_PHASE; i < BARS_COLUMNS; i++) {
+    for (int i = BARS_PHASE; i <= BARS_TIME; i++) {
         if (!columns[i].cell)
             continue;
         columns[i].cell(row, cell);
         if (*cell)
             used += (size_t)snprintf(out + used, BARS_LINE_SIZE - used, "%s%s", used ? " " : "", cell);
     }
+    if (*row->detail)
+        used += (size_t)snprintf(out + used, BARS_LINE_SIZE - used, "%s%s", used ? "; " : "", row->detail);
     if (row->late_s)
         snprintf(out + used, BARS_LINE_SIZE - used, "; will miss its deadline by %s",
                  text_age(row->late_s, cell, sizeof(cell)));
@@ -210,9 +212,15 @@ static void cell_time(const struct bars_row *row, char *out)
         text_clock(row->elapsed_ms / 1000, out, CELL_SIZE);
 }
 
+static void cell_detail(const struct bars_row *row, char *out)
+{
+    snprintf(out, CELL_SIZE, "%s", row->detail);
+}
+
 static const struct column columns[BARS_COLUMNS] = {
-    [BARS_LABEL] = { cell_label, 16, false, 0 },   [BARS_TYPE] = { cell_type, 24, false, 5 },
-    [BARS_PHASE] = { cell_phase, 18, false, 3 },   [BARS_BAR] = { NULL, BAR_NATURAL, false, 6 },
-    [BARS_PERCENT] = { cell_percent, 4, true, 0 }, [BARS_AMOUNT] = { cell_amount, 19, true, 1 },
-    [BARS_RATE] = { cell_rate, 12, true, 2 },      [BARS_TIME] = { cell_time, 14, true, 4 },
+    [BARS_LABEL] = { cell_label, 16, false, 0 },   [BARS_TYPE] = { cell_type, 24, false, 6 },
+    [BARS_PHASE] = { cell_phase, 18, false, 4 },   [BARS_BAR] = { NULL, BAR_NATURAL, false, 7 },
+    [BARS_PERCENT] = { cell_percent, 4, true, 0 }, [BARS_AMOUNT] = { cell_amount, 19, true, 2 },
+    [BARS_RATE] = { cell_rate, 12, true, 3 },      [BARS_TIME] = { cell_time, 14, true, 5 },
+    [BARS_DETAIL] = { cell_detail, 72, false, 1 },
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * Copyright (C) the virtjob authors */
 
-/* One line a job, in columns that line up: label, type, phase, bar, percent, amount, rate, time.
+/* One line a job, in columns that line up: label, type, phase, bar, percent, amount, rate, time, detail.
  *
  * Pure layout, without input or output. What does not fit is left out, the least needed column first. */
 
@@ -29,6 +29,8 @@ struct bars_row {
     int64_t eta_s;  /* negative: not known */
     int64_t late_s; /* it will end so long after its deadline; 0: it will not */
     int64_t elapsed_ms;
+    char action[48]; /* the last of what was done about it, which is in `detail` too */
+    char detail[96]; /* what only jobs of its type tell: "pass 3, downtime 340 ms"; "": nothing */
 };
 
 enum bars_column {
@@ -40,6 +42,7 @@ enum bars_column {
     BARS_AMOUNT,
     BARS_RATE,
     BARS_TIME,
+    BARS_DETAIL,
     BARS_COLUMNS
 };
 
@@ -61,7 +64,7 @@ void bars_arrange(struct bars_layout *layout, const struct bars_row *const *rows
 char *bars_line(const struct bars_layout *layout, const struct bars_row *row, const struct terminal *terminal,
                 char out[static BARS_LINE_SIZE]);
 
-/* The same in words for a pipe, from the phase on: "copying 42% 1.2 GiB/3.0 GiB 120 MiB/s eta 0:15", and
+/* The same in words for a pipe, from the phase on: "copying 42% 1.2 GiB/3.0 GiB 120 MiB/s eta 0:15", then the detail, and
  * that it will be late. Returns `out`. */
 char *bars_words(const struct bars_row *row, char out[static BARS_LINE_SIZE]);
 

@@ -43,25 +43,24 @@ struct view *view_new(const struct view_settings *settings, struct error *err)
     return view;
 }
 
+static void view_forget(struct view *view, struct view_job *job)
+{
+    HASH_DEL(view->jobs, job);
+    json_decref(job->guests);
+    free(job);
+}
+
 void view_free(struct view *view)
 {
     struct view_job *job, *next;
 
     if (!view)
         return;
-    HASH_ITER (hh, view->jobs, job, next) {
-        HASH_DEL(view->jobs, job);
-        free(job);
-    }
+    HASH_ITER (hh, view->jobs, job, next)
+        view_forget(view, job);
     fclose(view->said);
     free(view->said_text);
     free(view);
-}
-
-static void view_forget(struct view *view, struct view_job *job)
-{
-    HASH_DEL(view->jobs, job);
-    free(job);
 }
 
 struct view_job *view_find(struct view *view, const char *id)

@@ -11,8 +11,7 @@
 #include "outcome.h"
 #include "text.h"
 
-/* "12:00:01 <id> volume.clone ", or what the job's bar begins with: how every line about a job begins. */
-static void view_begin_line(struct view *view, const char *id, const char *type, const json_t *event)
+void view_begin_line(struct view *view, const char *id, const char *type, const json_t *event)
 {
     char clock[16], shown[256], label[9];
 
@@ -56,16 +55,26 @@ static void view_take_progress(struct view *view, struct bars_row *row, const js
     row->running = true;
 }
 
-/* In a pipe no more than a line a second, but for news; on a terminal the one news that the bar has no room for. */
+static void view_forget_progress(struct bars_row *row)
+{
+    row->stalled = false;
+    row->late_s = 0;
+    row->detail[0] = row->action[0] = '\0';
+}
+
+/* In a pipe no more than a line a second, but for news; on a terminal the news that the bar may have no room for. */
 static void view_show_progress(struct view *view, struct view_job *job, const json_t *event)
 {
     char phase[sizeof(job->row.phase)], words[BARS_LINE_SIZE];
-    bool was_late = job->row.late_s > 0;
+    bool was_late = job->row.late_s > 0, was_stalled = job->row.stalled;
 
     strcpy(phase, job->row.phase);
     view_take_progress(view, &job->row, event_at(event, "data"));
-    bool late = job->row.late_s > 0 && !was_late, news = late || strcmp(phase, job->row.phase) != 0;
-    if (!view_says(view, !late) || (!news && view_now_ms() - job->said_ms < SAY_INTERVAL_MS))
+    bool told = view_take_detail(&job->row, event_at(event, "data")) || (job->row.late_s > 0 && !was_late);
+    bool news = told || job->row.stalled != was_stalled || strcmp(phase, job->row.phase) != 0;
+    if (view_says(view, false))
+        view_say_guests(view, job, event);
+    if (!view_says(view, !told) || (!news && view_now_ms() - job->said_ms < SAY_INTERVAL_MS))
         return;
     job->said_ms = view_now_ms();
     view_begin_line(view, job->id, job->row.type, event);
@@ -103,8 +112,8 @@ static void view_show_retrying(struct view *view, struct view_job *job, const js
     double attempt = event_number(data, "attempt", 0), most = event_number(data, "max_attempts", 0);
     double delay = event_number(data, "delay_s", 0);
 
-    job->row.running = job->row.stalled = false;
-    job->row.late_s = 0;
+    job->row.running = false;
+    view_forget_progress(&job->row);
     strcpy(job->row.phase, "retrying");
     if (!view_says(view, false))
         return;
@@ -157,8 +166,8 @@ static void view_show_state(struct view *view, struct view_job *job, const json_
     const char *state = event_kind(event) + strlen("job.");
 
     job->row.running = true;
-    job->row.stopping = job->row.stalled = false;
-    job->row.late_s = 0;
+    job->row.stopping = false;
+    view_forget_progress(&job->row);
     job->row.percent = -1;
     job->begun_ms = view_now_ms();
     text_escape(view->terminal.unicode, state, job->row.phase, sizeof(job->row.phase));

@@ -23,6 +23,7 @@ struct view_job {
     struct bars_row row;
     int64_t begun_ms;
     int64_t said_ms;
+    json_t *guests; /* of a job that moves several: as its last progress told them; NULL: none yet */
     bool expected;
     bool heard; /* an event of it has come */
     bool ended;
@@ -43,6 +44,16 @@ struct view {
     bool dirty;
     bool broken;
 };
+
+/* What progress of this type tells beside the figures of all types goes into `detail`; true where something was done about the
+ * job that it tells the first time. */
+bool view_take_detail(struct bars_row *row, const json_t *data);
+
+/* A line for each guest of the job that is in another state than before: begun, moved, failed. */
+void view_say_guests(struct view *view, struct view_job *job, const json_t *event);
+
+/* "12:00:01 <id> volume.clone ", or what the job's bar begins with: how every line about a job begins. */
+void view_begin_line(struct view *view, const char *id, const char *type, const json_t *event);
 
 /* Monotonic. */
 int64_t view_now_ms(void);

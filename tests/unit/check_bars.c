@@ -156,6 +156,27 @@ START_TEST(lateness_is_told_in_words)
 }
 END_TEST
 
+START_TEST(detail_comes_last_and_gives_way_first)
+{
+    struct bars_row row = row_copying();
+    struct terminal terminal = plain;
+    const struct bars_row *rows[] = { &row };
+    char out[BARS_LINE_SIZE];
+
+    strcpy(row.detail, "pass 3, downtime 340 ms/300 ms, raise-downtime");
+    ck_assert_str_eq(bars_words(&row, out), "copying 42% 1.2 GiB/3.0 GiB 120 MiB/s eta 0:15; "
+                                            "pass 3, downtime 340 ms/300 ms, raise-downtime");
+    for (terminal.width = 90; terminal.width <= 160; terminal.width += 70) {
+        struct bars_layout layout = { 0 };
+        bars_arrange(&layout, rows, 1, &terminal);
+        bars_line(&layout, &row, &terminal, out);
+        ck_assert_ptr_nonnull(strstr(out, "1.2 GiB/3.0 GiB 120 MiB/s eta 0:15"));
+        ck_assert_int_eq(strstr(out, "eta 0:15 pass 3, downtime 340 ms/300 ms, raise-downtime") != NULL,
+                         terminal.width == 160);
+    }
+}
+END_TEST
+
 START_TEST(stopping_hides_the_phase)
 {
     struct bars_row row = row_copying();
@@ -318,6 +339,7 @@ static Suite *bars_suite(void)
     tcase_add_test(layout, columns_never_get_narrower);
     tcase_add_test(layout, words_for_a_pipe);
     tcase_add_test(layout, lateness_is_told_in_words);
+    tcase_add_test(layout, detail_comes_last_and_gives_way_first);
     tcase_add_test(layout, stopping_hides_the_phase);
     tcase_add_test(layout, colors_and_unicode_take_no_columns);
     tcase_add_test(text, text_cannot_steer_the_terminal);
