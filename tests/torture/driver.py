@@ -4,8 +4,11 @@
 """The requester: sends the jobs of the stories, so many at a time, and the orders to cancel; has effects looked at."""
 
 import concurrent.futures
+import contextlib
 import datetime
 import json
+import socket
+import threading
 import time
 
 import pika
@@ -15,6 +18,20 @@ from servers import quietly
 from stage import PREFIX
 
 BEFORE = 2.5  # seconds between an order that comes before its job, and the job
+CONFIRM_PATIENCE = 20  # seconds
+
+
+@contextlib.contextmanager
+def bounded(connection, seconds):
+    """Cuts the connection then: the confirm of a stream whose leader died may never come, and pika would wait for ever."""
+    def cut():
+        quietly(connection._impl._transport._sock.shutdown, socket.SHUT_RDWR)
+    timer = threading.Timer(seconds, cut)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 class Driver:
@@ -113,9 +130,10 @@ class Driver:
                 try:
                     self._connect()
                     sending = True
-                    self.channel.basic_publish(exchange, key, json.dumps(body).encode(), pika.BasicProperties(
-                        content_type="application/json", delivery_mode=2, message_id=id,
-                        timestamp=int(time.time())), mandatory=id is not None)
+                    with bounded(self.channel.connection, CONFIRM_PATIENCE):
+                        self.channel.basic_publish(exchange, key, json.dumps(body).encode(), pika.BasicProperties(
+                            content_type="application/json", delivery_mode=2, message_id=id,
+                            timestamp=int(time.time())), mandatory=id is not None)
                     return doubt
                 except (pika.exceptions.AMQPConnectionError, pika.exceptions.AMQPChannelError) as error:
                     if isinstance(error, pika.exceptions.UnroutableError):
