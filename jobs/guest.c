@@ -137,7 +137,7 @@ int guest_describe(virDomainPtr dom, json_t **ret_guest, struct error *err)
     return 0;
 }
 
-/* Shutdown and provision wait and copy; the rest is done in about a second. */
+/* Shutdown, provision and saving wait and copy; the rest is done in about a second. */
 const struct job_type guest_types[] = {
     { .name = "guest.define",
       .lane = JOB_QUICK,
@@ -174,5 +174,19 @@ const struct job_type guest_types[] = {
                   { JOB_NEW_GUEST, true, "/xml" },
                   { JOB_VOLUME, false, "/disks/*/source" },
                   { JOB_VOLUME, true, "/disks/*/target" } } },
+    { .name = "guest.migrate",
+      .lane = JOB_LONG,
+      .run = guest_migrate,
+      .sweep = guest_migrate_sweep,
+      .claims = { { JOB_GUEST, true, "/guest" } } },
+    { .name = "guest.managed-save",
+      .lane = JOB_LONG,
+      .run = guest_managed_save,
+      .takes_over = true,
+      .claims = { { JOB_GUEST, true, "/guest" } } },
+    { .name = "guest.managed-save-remove",
+      .lane = JOB_QUICK,
+      .run = guest_managed_save_remove,
+      .claims = { { JOB_GUEST, true, "/guest" } } },
     { 0 },
 };
