@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * Copyright (C) the virtjob authors */
 
-/* Between the parts of guest.migrate: guest_migrate.c is the job, _plan.c makes flags of its parameters, _check.c looks
- * before it starts, _steer.c looks on and steers, _storage.c makes the volumes of disks that are copied, _verify.c looks at
- * both sides in the end. */
+/* Between the parts of guest.migrate: guest_migrate.c is the job, _plan.c makes flags of its parameters, _check.c and _reach.c look
+ * before it starts, _drive.c has libvirt do it, _steer.c looks on and steers, _storage.c makes the volumes of disks that are copied,
+ * _verify.c looks at both sides in the end. */
 
 #ifndef VIRTJOB_GUEST_MIGRATE_INTERNAL_H
 #define VIRTJOB_GUEST_MIGRATE_INTERNAL_H
@@ -29,6 +29,43 @@ struct migration_plan {
     unsigned int flags;          /* VIR_MIGRATE_* of all that, made by migration_plan_flags */
 };
 
+/* The guest as it is seen at one side. */
+enum migration_sight {
+    SIGHT_UNKNOWN, /* the host could not be asked */
+    SIGHT_ABSENT,
+    SIGHT_OFF,     /* defined */
+    SIGHT_ON,      /* whether it runs or somebody has paused it */
+    SIGHT_BETWEEN, /* stands still because of a migration that has not ended */
+    SIGHT_BROKEN,  /* post-copy has failed: half of it is at the other side */
+};
+
+struct migration_side {
+    enum migration_sight sight;
+    int state, reason; /* virDomainState; where it is not absent or unknown */
+    bool persistent;
+    struct error error; /* why it is not known */
+};
+
+struct migration_sides {
+    struct migration_side here, there;
+    bool at_work; /* a migration of it to elsewhere, here */
+};
+
+/* Where the guest is. */
+enum migration_place {
+    PLACE_UNKNOWN, /* a side could not be asked */
+    PLACE_THERE,   /* and not here, as was asked for */
+    PLACE_HERE,    /* and nothing of it there, but maybe an older definition */
+    PLACE_HALF,    /* there, but its definition is still here, which should not be */
+    PLACE_AT_WORK,
+    PLACE_BETWEEN, /* nothing is at work, but it is not over: it may still change */
+    PLACE_REMNANT, /* it runs here, and what was to receive it is still there */
+    PLACE_DEFINED, /* offline: at both, where the one there may be an older one */
+    PLACE_NOWHERE, /* it runs at neither; offline: it is not even defined */
+    PLACE_BOTH,    /* it runs at both */
+    PLACE_BROKEN,
+};
+
 struct migration_steer;   /* guest_migrate_steer.c */
 struct migration_storage; /* guest_migrate_storage.c */
 
@@ -44,8 +81,11 @@ struct migration {
     xmlDocPtr doc;                      /* the guest as it runs, or as it is defined where it is off */
     struct migration_plan plan;
     struct steer_policy policy;
-    bool taken_over; /* an earlier attempt has begun it */
-    json_t *checks;  /* array of {check, verdict, message, where?} */
+    bool taken_over;              /* an earlier attempt has begun it */
+    struct migration_sides sides; /* as seen last */
+    enum migration_place place;   /* where the guest is by that */
+    json_t *checks;               /* array of {check, verdict, message, where?} */
+    struct error refusal;         /* the first check that failed; ERROR_NONE */
     json_t *
         actions; /* array of {action, after_ms, ok, downtime_ms?, error?}: what steering has done; lives through a new beginning */
     struct steer
@@ -133,70 +173,52 @@ int migration_plan_params(const struct migration *m, virTypedParameterPtr *ret_p
 
 /* guest_migrate_verify.c */
 
-/* The guest as it is seen at one side. */
-enum migration_sight {
-    SIGHT_UNKNOWN, /* the host could not be asked */
-    SIGHT_ABSENT,
-    SIGHT_OFF,     /* defined */
-    SIGHT_ON,      /* whether it runs or somebody has paused it */
-    SIGHT_BETWEEN, /* stands still because of a migration that has not ended */
-    SIGHT_BROKEN,  /* post-copy has failed: half of it is at the other side */
-};
-
-struct migration_side {
-    enum migration_sight sight;
-    int state, reason; /* virDomainState; where it is not absent or unknown */
-    bool persistent;
-    struct error error; /* why it is not known */
-};
-
-struct migration_sides {
-    struct migration_side here, there;
-    bool at_work; /* a migration of it to elsewhere, here */
-};
-
-/* Where the guest is. */
-enum migration_place {
-    PLACE_UNKNOWN, /* a side could not be asked */
-    PLACE_THERE,   /* and not here, as was asked for */
-    PLACE_HERE,    /* and nothing of it there, but maybe an older definition */
-    PLACE_HALF,    /* there, but its definition is still here, which should not be */
-    PLACE_AT_WORK,
-    PLACE_BETWEEN, /* nothing is at work, but it is not over: it may still change */
-    PLACE_REMNANT, /* it runs here, and what was to receive it is still there */
-    PLACE_DEFINED, /* offline: at both, where the one there may be an older one */
-    PLACE_NOWHERE, /* it runs at neither; offline: it is not even defined */
-    PLACE_BOTH,    /* it runs at both */
-    PLACE_BROKEN,
-};
-
 /* A table, nothing else. */
 enum migration_place migration_judge(const struct migration_sides *sides, bool offline, bool undefine);
 
-/* One look at both sides, over connections of its own. */
-void migration_look(struct migration *m, struct migration_sides *ret_sides);
+/* One look at both sides, over connections of its own: m->sides and m->place. */
+void migration_look(struct migration *m);
 
 /* Looks until there is something to be said, for a minute at most; has a remnant go that libvirt leaves, and the definition
  * here that should not be. PLACE_HERE, PLACE_THERE and PLACE_AT_WORK are good; for all else see migration_tell. Not
  * stopped by a cancel. -1: the job is another worker's by now (ERROR_INTERRUPTED). */
-int migration_verify(struct migration *m, struct migration_sides *ret_sides, enum migration_place *ret_place,
-                     struct error *err);
+int migration_verify(struct migration *m, struct error *err);
 
 /* The error that says what was seen at each side; marks the job as uncertain where it is. */
-int migration_tell(struct migration *m, const struct migration_sides *sides, enum migration_place place,
-                   struct error *err);
+int migration_tell(struct migration *m, struct error *err);
+
+/* Waits, also in a job that was cancelled. */
+void migration_pause(struct migration *m, int ms);
 
 /* Whether the job is another worker's by now: then ERROR_INTERRUPTED. */
 bool migration_is_given_up(struct migration *m, struct error *err);
+
+/* guest_migrate_drive.c */
+
+/* Has the guest migrated, with all that steering and a connection that breaks may make of it, and looks where it is then. With
+ * PLACE_AT_WORK in m->place it follows what an earlier attempt has begun. 1: it is there. 0: it is not, but only an earlier
+ * attempt's has failed, and nobody knows why. -1, with m->place as it is then. */
+int migration_drive(struct migration *m, struct error *err);
 
 /* guest_migrate_check.c */
 
 enum migration_verdict { MIGRATION_OK, MIGRATION_UNKNOWN, MIGRATION_FAILED };
 
-/* Notes how a check came out: into m->checks, and what failed first is the job's error. `code` and `where` are for what failed; NULL: no
- * pointer. -1: no memory. */
-int migration_check_note(struct migration *m, const char *check, enum migration_verdict verdict,
-                         enum error_code code, const char *where, const char *fmt, ...)
+/* Notes how a check came out: into m->checks, and what failed first is m->refusal. `code` and `where` are for what failed; NULL: no
+ * pointer. */
+void migration_check_note(struct migration *m, const char *check, enum migration_verdict verdict,
+                          enum error_code code, const char *where, const char *fmt, ...)
     __attribute__((format(printf, 6, 7)));
+
+/* All that can be looked at before it starts, of a guest that is here (m->dom), as was just seen. Changes nothing, but has pools at the
+ * destination refreshed. -1: a fault of ours, or the job is to stop. */
+int migration_check(struct migration *m, struct error *err);
+
+/* The first check that has failed as an error, with the names of the others; 0 where none has. */
+int migration_check_refuse(const struct migration *m, struct error *err);
+
+/* guest_migrate_reach.c: whether the destination reaches the disks that are not copied. `doc` is what the guest will run with
+ * there. */
+void migration_check_disks(struct migration *m, xmlDocPtr doc, virConnectPtr there);
 
 #endif
