@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * Copyright (C) the virtjob authors */
 
-/* The area of hosts. Here host.info: what a host is, has and carries; host.orphans is in host_orphans.c. */
+/* The area of hosts. Here host.info: what a host is, has and carries; the others are in host_orphans.c and
+ * host_evacuate.c. */
 
 #include "host_internal.h"
 
@@ -192,6 +193,11 @@ static int host_info(struct job *job, json_t **ret_result, struct error *err)
 
 const struct job_type host_types[] = {
     { .name = "host.info", .lane = JOB_QUICK, .run = host_info },
+    { .name = "host.evacuate",
+      .lane = JOB_LONG,
+      .run = host_evacuate,
+      .takes_over = true,
+      .claims = { { JOB_HOST, true, "" }, { JOB_GUEST, true, "/guests/*" } } },
     { .name = "host.orphans", .lane = JOB_QUICK, .run = host_orphans },
     { 0 },
 };

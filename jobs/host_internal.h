@@ -10,5 +10,6 @@
 
 /* The handlers that have a file of their own. */
 int host_orphans(struct job *job, json_t **ret_result, struct error *err);
+int host_evacuate(struct job *job, json_t **ret_result, struct error *err);
 
 #endif
