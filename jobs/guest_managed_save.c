@@ -209,7 +209,7 @@ static int save_run(struct job *job, virDomainPtr dom, struct guest_stats *ret_s
     if (guest_watch_begin(job, dom, &settings, &saving.watch, err) < 0)
         return -1;
     done = save_watched(&saving, err);
-    guest_watch_end(saving.watch, done < 0 ? NULL : ret_stats);
+    guest_watch_end(saving.watch, done == 1 ? ret_stats : NULL);
     if (done == 1)
         progress_finish(job_progress(job));
     return done;
@@ -241,6 +241,17 @@ int guest_managed_save(struct job *job, json_t **ret_result, struct error *err)
     return 0;
 }
 
+static int image_remove(struct job *job, virDomainPtr dom, struct error *err)
+{
+    if (job_safe_point(job, err) < 0)
+        return -1;
+    kill_point("before-managed-save-remove");
+    if (virDomainManagedSaveRemove(dom, 0) < 0)
+        return error_set_libvirt(err, "removing what was saved of guest '%s'", virDomainGetName(dom));
+    kill_point("after-managed-save-remove");
+    return 0;
+}
+
 int guest_managed_save_remove(struct job *job, json_t **ret_result, struct error *err)
 {
     AUTO(domain) virDomainPtr dom = NULL;
@@ -252,11 +263,7 @@ int guest_managed_save_remove(struct job *job, json_t **ret_result, struct error
         return error_set_libvirt(err, "looking for what was saved of guest '%s'", virDomainGetName(dom));
     if (has == 0)
         job_unchanged(job);
-    if (has == 1 && job_safe_point(job, err) < 0)
+    else if (image_remove(job, dom, err) < 0)
         return -1;
-    kill_point("before-managed-save-remove");
-    if (has == 1 && virDomainManagedSaveRemove(dom, 0) < 0)
-        return error_set_libvirt(err, "removing what was saved of guest '%s'", virDomainGetName(dom));
-    kill_point("after-managed-save-remove");
     return guest_describe(dom, ret_result, err);
 }
