@@ -20,12 +20,16 @@ int guest_undefine(struct job *job, json_t **ret_result, struct error *err);
 int guest_info(struct job *job, json_t **ret_result, struct error *err);
 int guest_list(struct job *job, json_t **ret_result, struct error *err);
 int guest_provision(struct job *job, json_t **ret_result, struct error *err);
+int guest_save(struct job *job, json_t **ret_result, struct error *err);
+int guest_restore(struct job *job, json_t **ret_result, struct error *err);
+int guest_save_image_info(struct job *job, json_t **ret_result, struct error *err);
 int guest_migrate(struct job *job, json_t **ret_result, struct error *err);
 int guest_managed_save(struct job *job, json_t **ret_result, struct error *err);
 int guest_managed_save_remove(struct job *job, json_t **ret_result, struct error *err);
 
 int guest_define_sweep(struct job *job, struct error *err);
 int guest_provision_sweep(struct job *job, struct error *err);
+int guest_save_sweep(struct job *job, struct error *err);
 int guest_migrate_sweep(struct job *job, struct error *err);
 
 /* As many may be cloned: maxItems of guest.provision.json. */

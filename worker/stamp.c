@@ -78,3 +78,8 @@ void stamp_from_text(const char *text, size_t length, struct stamp *ret_stamp)
     *ret_stamp = (struct stamp){ .state = STAMP_BLANK };
     stamp_read_members(json, ret_stamp);
 }
+
+void stamp_time_text(int64_t ms, char ret_text[STAMP_TIME_SIZE])
+{
+    envelope_time_text(ms, ret_text);
+}

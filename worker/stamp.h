@@ -64,6 +64,10 @@ bool stamp_is_of(const struct stamp *stamp, const char *job);
 /* How old it is by our clock, in milliseconds: never negative, INT64_MAX where nothing tells. */
 int64_t stamp_age_ms(const struct stamp *stamp);
 
+/* Milliseconds since 1970 as stamps have them, "2026-11-20T12:00:00.123Z". */
+#define STAMP_TIME_SIZE 32
+void stamp_time_text(int64_t ms, char ret_text[STAMP_TIME_SIZE]);
+
 /* Volumes. `pool` is active, `volume` the name of what is stamped. Any thread; each is a few short calls of libvirt. A
  * pool whose driver cannot write into its volumes (libvirt's test driver) has no stamps: read finds none, and the others
  * succeed without leaving anything; stamp_intend_volume tells. Pools whose volumes are no files have none either; there

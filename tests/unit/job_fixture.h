@@ -34,6 +34,9 @@ static bool fixture_again;
 static bool fixture_cancelled;
 static bool fixture_sweeps;
 
+/* What they may reach beside their host. */
+static struct job_reach fixture_reach;
+
 /* What the outcome of the last job was. */
 static struct outcome fixture_outcome;
 
@@ -80,6 +83,7 @@ static inline const struct outcome *fixture_run(const char *type, json_t *params
     struct job_run_settings settings = { .request = &request,
                                          .type = job_type_find(job_tables, type),
                                          .hypervisor = fixture_hypervisor,
+                                         .reach = &fixture_reach,
                                          .progress_interval_ms = 100,
                                          .quiet_ms = 1000,
                                          .again = fixture_again,

@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * Copyright (C) the virtjob authors */
+
+/* guest.restore: a guest goes on from its image.
+ *
+ * First the image is marked with the job, then the guest is restored, with the job's stamp in what runs, then the mark is
+ * made done. So another job sees that the memory in the image is old by now, and does not restore it a second time; and the
+ * next attempt at this one sees whether the guest runs, or has run. A guest that runs has changed its disks: from then on
+ * nothing is undone. */
+
+#include "guest_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include <libvirt/virterror.h>
+
+#include "guest_image.h"
+#include "kill_point.h"
+#include "xml.h"
+
+#define LOOK_MS 200
+
+struct restore {
+    struct job *job;
+    const char *path;
+    struct guest_image image;
+    char *name; /* of the guest in it; NULL: there is no whole image */
+    char *uuid;
+    virDomainPtr dom; /* the guest that this job has restored */
+};
+
+static void restore_done(struct restore *restore)
+{
+    guest_image_done(&restore->image);
+    free(restore->name);
+    free(restore->uuid);
+    if (restore->dom)
+        virDomainFree(restore->dom);
+}
+
+static inline void cleanup_restore(struct restore *restore)
+{
+    restore_done(restore);
+}
+
+/* Whether what runs is this job's. A driver that takes no stamp for it (the test driver) gives it that of the image. */
+static int guest_is_restored_by(virDomainPtr dom, const char *job, struct error *err)
+{
+    struct stamp stamp;
+
+    if (stamp_read_guest_live(dom, &stamp, err) < 0)
+        return -1;
+    return stamp_is_of(&stamp, job) || strcmp(stamp.restored, job) == 0;
+}
+
+static bool restored_by(struct job *job, const struct guest_image *image)
+{
+    return strcmp(image->stamp.restored, job->id) == 0;
+}
+
+/* Undoing. */
+
+/* As long as it is being restored nothing of it has run. */
+static bool restore_cut(virDomainPtr dom, const char *id)
+{
+    return guest_is_starting(dom) && guest_is_restored_by(dom, id, NULL) == 1 && virDomainDestroy(dom) == 0;
+}
+
+static int undo_guest(struct job *job, const json_t *state, struct error *err)
+{
+    AUTO(domain) virDomainPtr dom = NULL;
+    int own;
+
+    if (guest_from_identity(job->conn, state, &dom, err) < 0)
+        return -1;
+    if ((own = dom ? guest_is_restored_by(dom, job->id, err) : 0) <= 0 || restore_cut(dom, job->id))
+        return own < 0 ? -1 : 0;
+    if ((own = guest_is_restored_by(dom, job->id, err)) <= 0)
+        return own;
+    return error_set(err, ERROR_CONFLICT, "guest '%s' is restored, and left as it is", virDomainGetName(dom));
+}
+
+static int undo_mark(struct job *job, const char *path, struct error *err)
+{
+    AUTO(guest_image) struct guest_image image = { .state = GUEST_IMAGE_NONE };
+
+    if (guest_image_look(job, path, true, &image, err) < 0)
+        return -1;
+    if (image.state != GUEST_IMAGE_WHOLE || !restored_by(job, &image))
+        return 0;
+    image.stamp.restored[0] = '\0';
+    return guest_image_put_stamp(job, path, &image, err);
+}
+
+/* Where the guest runs, the mark is true. */
+static int restore_undo(struct job *job, const json_t *state, struct error *err)
+{
+    if (undo_guest(job, state, err) < 0)
+        return -1;
+    return undo_mark(job, job_string(state, "path", ""), err);
+}
+
+static int restore_register_undo(struct restore *restore, struct error *err)
+{
+    return job_undo(
+        restore->job, "take the restore back", restore_undo,
+        json_pack("{s:s, s:s, s:s}", "name", restore->name, "uuid", restore->uuid, "path", restore->path),
+        err);
+}
+
+/* Looking. */
+
+static int restore_look(struct restore *restore, struct error *err)
+{
+    if (guest_image_look(restore->job, restore->path, true, &restore->image, err) < 0)
+        return -1;
+    if (restore->image.state != GUEST_IMAGE_WHOLE)
+        return 0;
+    restore->name = guest_image_name(&restore->image);
+    restore->uuid = guest_image_uuid(&restore->image);
+    if (!restore->name || !restore->uuid)
+        return error_set_at(err, ERROR_INVALID, "/params/path", "the guest in '%s' has no name or UUID",
+                            restore->path);
+    return 0;
+}
+
+/* The guest of this UUID, where it is this job's. */
+static int restore_find_own(struct restore *restore, struct error *err)
+{
+    AUTO(domain) virDomainPtr dom = NULL;
+    int own;
+
+    if (guest_find_by(restore->job->conn, virDomainLookupByUUIDString, restore->uuid, &dom, err) < 0)
+        return -1;
+    own = dom ? guest_is_restored_by(dom, restore->job->id, err) : 0;
+    if (own == 1)
+        restore->dom = STEAL(&dom);
+    return own;
+}
+
+/* Taking over. */
+
+/* While libvirt is still at it: it tells nothing of how far it has come. 1 restored, 0 it has failed, -1. */
+static int restore_follow(struct restore *restore, struct error *err)
+{
+    int own;
+
+    while ((own = restore_find_own(restore, err)) == 1 && guest_is_starting(restore->dom)) {
+        progress_phase(job_progress(restore->job), "restoring", "steps");
+        virDomainFree(STEAL(&restore->dom));
+        if (job_wait(restore->job, LOOK_MS, err) < 0)
+            return -1;
+    }
+    return own;
+}
+
+/* 1 where an earlier attempt has restored the guest; 0, -1. It may have ended since. */
+static int restore_take_over(struct restore *restore, struct error *err)
+{
+    struct job *job = restore->job;
+    int own;
+
+    if (!restore->uuid || (!job->again && !restored_by(job, &restore->image)))
+        return 0;
+    if (restored_by(job, &restore->image) && restore_register_undo(restore, err) < 0)
+        return -1;
+    own = restore_follow(restore, err);
+    if (own == 1 || (own == 0 && restored_by(job, &restore->image) && restore->image.stamp.restored_done)) {
+        job_adopted(job);
+        return 1;
+    }
+    return own;
+}
+
+/* Checks. */
+
+static int check_image(struct restore *restore, struct error *err)
+{
+    const struct guest_image *image = &restore->image;
+
+    if (image->state == GUEST_IMAGE_NONE)
+        return error_set_at(err, ERROR_NOT_FOUND, "/params/path", "there is no file '%s'", restore->path);
+    if (image->state != GUEST_IMAGE_WHOLE)
+        return error_set_at(err, ERROR_INVALID, "/params/path", "nothing can be restored from '%s': %s",
+                            restore->path, image->fault ? image->fault : "it is no image");
+    return 0;
+}
+
+static int check_guest(struct restore *restore, struct error *err)
+{
+    AUTO(domain) virDomainPtr named = NULL;
+    AUTO(domain) virDomainPtr numbered = NULL;
+    virConnectPtr conn = restore->job->conn;
+    char uuid[VIR_UUID_STRING_BUFLEN] = "";
+
+    if (guest_find_by(conn, virDomainLookupByUUIDString, restore->uuid, &numbered, err) < 0 ||
+        guest_find_by(conn, virDomainLookupByName, restore->name, &named, err) < 0)
+        return -1;
+    if (numbered && virDomainIsActive(numbered) == 1)
+        return error_set_at(err, ERROR_CONFLICT, "/params/path", "guest '%s', which is in '%s', is on",
+                            virDomainGetName(numbered), restore->path);
+    if (named)
+        virDomainGetUUIDString(named, uuid);
+    if (named && strcmp(uuid, restore->uuid) != 0)
+        return error_set_at(err, ERROR_CONFLICT, "/params/path", "another guest has the name '%s', UUID %s",
+                            restore->name, uuid);
+    return 0;
+}
+
+static int check_mark(struct restore *restore, struct error *err)
+{
+    const struct stamp *stamp = &restore->image.stamp;
+    char time[STAMP_TIME_SIZE] = "";
+
+    if (!stamp->restored[0] || restored_by(restore->job, &restore->image) ||
+        job_flag(restore->job->params, "again", false))
+        return 0;
+    stamp_time_text(stamp->restored_ms, time);
+    return error_set_at(err, ERROR_CONFLICT, "/params/path",
+                        "the guest was restored from '%s' already, at %s by job %s%s; `again: true` does it "
+                        "all the same",
+                        restore->path, time, stamp->restored,
+                        stamp->restored_done ? "" : ", as far as it came");
+}
+
+static int restore_check(struct restore *restore, struct error *err)
+{
+    return check_image(restore, err) < 0 || check_guest(restore, err) < 0 || check_mark(restore, err) < 0 ? -1
+                                                                                                          : 0;
+}
+
+/* Restoring. */
+
+/* The mark of an earlier job stays: since then the image is old. */
+static int restore_mark(struct restore *restore, struct error *err)
+{
+    struct stamp *stamp = &restore->image.stamp;
+    struct error refused = ERROR_INIT;
+
+    if (stamp->restored[0])
+        return 0;
+    snprintf(stamp->restored, sizeof(stamp->restored), "%s", restore->job->id);
+    stamp->restored_ms = 0;
+    if (guest_image_put_stamp(restore->job, restore->path, &restore->image, &refused) == 0)
+        return 0;
+    if (refused.code != ERROR_CONNECTION_LOST && refused.code != ERROR_INTERNAL &&
+        job_flag(restore->job->params, "again", false))
+        return 0;
+    *err = refused;
+    if (err->code != ERROR_LIBVIRT && err->code != ERROR_UNSUPPORTED)
+        return -1;
+    return error_set_at(err, err->code, "/params/path",
+                        "the image cannot be marked as restored, so that a second job would not see it: %s; "
+                        "`again: true` restores it all the same",
+                        refused.libvirt_message);
+}
+
+/* The guest is there, which is all that was asked for: where the mark cannot be made done, it says at least that it was
+ * tried. */
+static void restore_mark_done(struct restore *restore)
+{
+    if (!restored_by(restore->job, &restore->image) || restore->image.stamp.restored_done)
+        return;
+    restore->image.stamp.restored_done = true;
+    guest_image_put_stamp(restore->job, restore->path, &restore->image, NULL);
+}
+
+/* What is to run, with the job's stamp. It says done from the start, as in guest.save. */
+static char *restore_xml(struct restore *restore, struct error *err)
+{
+    const char *given = job_string(restore->job->params, "xml", NULL);
+    AUTO(string) char *own = given ? NULL : xml_text(restore->image.doc, err);
+    struct stamp stamp = { .state = STAMP_DONE };
+    AUTO(xml_doc) xmlDocPtr doc = NULL;
+
+    if (!given && !own)
+        return NULL;
+    snprintf(stamp.job, sizeof(stamp.job), "%s", restore->job->id);
+    snprintf(stamp.type, sizeof(stamp.type), "%s", restore->job->type->name);
+    if (!(doc = xml_parse(given ? given : own, "domain", given ? "/params/xml" : NULL, err)) ||
+        stamp_put_guest(doc, &stamp, err) < 0)
+        return NULL;
+    return xml_text(doc, err);
+}
+
+static unsigned int restore_flags(const struct job *job)
+{
+    const char *state = job_string(job->params, "state", "");
+    unsigned int flags = job_flag(job->params, "bypass_cache", false) ? VIR_DOMAIN_SAVE_BYPASS_CACHE : 0;
+
+    if (strcmp(state, "running") == 0)
+        flags |= VIR_DOMAIN_SAVE_RUNNING;
+    if (strcmp(state, "paused") == 0)
+        flags |= VIR_DOMAIN_SAVE_PAUSED;
+    return flags;
+}
+
+static int restore_call(struct restore *restore, const char *xml)
+{
+    unsigned int flags = restore_flags(restore->job);
+    int rc = virDomainRestoreFlags(restore->job->conn, restore->path, xml, flags);
+
+    if (rc == 0 || virGetLastErrorCode() != VIR_ERR_ARGUMENT_UNSUPPORTED ||
+        json_object_get(restore->job->params, "xml"))
+        return rc;
+    return flags ? virDomainRestoreFlags(restore->job->conn, restore->path, NULL, flags)
+                 : virDomainRestore(restore->job->conn, restore->path);
+}
+
+static int restore_explain(struct restore *restore, struct error *err)
+{
+    struct error stop = ERROR_INIT;
+
+    if (err->code == ERROR_CONNECTION_LOST)
+        return -1;
+    if (job_safe_point(restore->job, &stop) < 0) {
+        *err = stop;
+        return -1;
+    }
+    if ((err->code == ERROR_UNSUPPORTED || err->code == ERROR_INVALID) &&
+        json_object_get(restore->job->params, "xml"))
+        return error_locate(err, "/params/xml");
+    return -1;
+}
+
+static int restore_call_watched(struct restore *restore, const char *xml, struct error *err)
+{
+    struct job_abort *abort = job_abort_begin_cut(restore->job, restore->uuid, restore_cut, err);
+    int rc;
+
+    if (!abort)
+        return -1;
+    if ((rc = job_safe_point(restore->job, err)) == 0) {
+        kill_point("before-restore");
+        rc = restore_call(restore, xml);
+        if (rc < 0)
+            error_set_libvirt(err, "restoring guest '%s'", restore->name);
+        kill_point("after-restore");
+    }
+    job_abort_end(abort);
+    return rc < 0 ? restore_explain(restore, err) : 0;
+}
+
+static int restore_run(struct restore *restore, struct error *err)
+{
+    AUTO(string) char *xml = restore_xml(restore, err);
+
+    if (!xml || job_safe_point(restore->job, err) < 0 || restore_register_undo(restore, err) < 0 ||
+        restore_mark(restore, err) < 0)
+        return -1;
+    progress_phase(job_progress(restore->job), "restoring", "steps");
+    if (restore_call_watched(restore, xml, err) < 0)
+        return -1;
+    return guest_find_by(restore->job->conn, virDomainLookupByUUIDString, restore->uuid, &restore->dom, err);
+}
+
+/* One that has ended since it was restored may be gone altogether. */
+static int restore_result(struct restore *restore, json_t **ret_result, struct error *err)
+{
+    AUTO(json) json_t *result = NULL;
+
+    if (!restore->dom &&
+        guest_find_by(restore->job->conn, virDomainLookupByUUIDString, restore->uuid, &restore->dom, err) < 0)
+        return -1;
+    if (restore->dom && guest_describe(restore->dom, &result, err) < 0)
+        return -1;
+    if (!result)
+        result = json_pack("{s:s, s:s, s:s, s:s, s:b}", "name", restore->name, "uuid", restore->uuid, "state",
+                           "shutoff", "reason", "unknown", "persistent", false);
+    if (!result || json_object_set_new(result, "path", json_string(restore->path)) < 0)
+        return error_set_memory(err);
+    *ret_result = STEAL(&result);
+    return 0;
+}
+
+int guest_restore(struct job *job, json_t **ret_result, struct error *err)
+{
+    AUTO(restore)
+    struct restore restore = { .job = job, .path = job_string(job->params, "path", "") };
+    int over;
+
+    job_step_named(job, "restore");
+    if (job_check_save_path(job, restore.path, "/params/path", err) < 0 || restore_look(&restore, err) < 0 ||
+        (over = restore_take_over(&restore, err)) < 0)
+        return -1;
+    if (!over &&
+        (job_safe_point(job, err) < 0 || restore_check(&restore, err) < 0 || restore_run(&restore, err) < 0))
+        return -1;
+    restore_mark_done(&restore);
+    return restore_result(&restore, ret_result, err);
+}
