@@ -165,10 +165,22 @@ static bool evacuee_place(struct evacuee *evacuee)
     return true;
 }
 
+static bool evacuation_has_reached_any(struct evacuation *evacuation)
+{
+    SCOPE_LOCK(&evacuation->lock);
+
+    for (size_t i = 0; i < evacuation->host_count; i++)
+        if (!evacuation->hosts[i].away)
+            return true;
+    return false;
+}
+
 /* What the last of those that refused it has said is worth more. */
 static void evacuee_fail_homeless(struct evacuee *evacuee)
 {
-    if (evacuee->refused == 0)
+    if (evacuee->refused == 0 && !evacuation_has_reached_any(evacuee->evacuation))
+        error_set(&evacuee->error, ERROR_HOST_UNAVAILABLE, "none of the destinations can be reached");
+    else if (evacuee->refused == 0)
         error_set(&evacuee->error, ERROR_NO_SPACE,
                   "no destination that can be reached has %llu MiB of memory left for guest '%s'",
                   (unsigned long long)(evacuee->memory >> 20), evacuee->name);
