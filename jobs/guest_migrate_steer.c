@@ -155,12 +155,12 @@ static void steer_on_look(void *opaque, virDomainPtr dom, const struct guest_sta
     enum steer_action due;
 
     (void)dom;
+    steer_take_act(s, false);
     if (s->ending)
         return;
     due = steer_see(&s->m->steering, stats, boundary, monotonic_now_ms(), today_ms());
     steer_tell(s, stats);
-    steer_take_act(s, false);
-    if (!s->act && !s->ending)
+    if (!s->act)
         steer_act_on(s, due, stats);
 }
 
