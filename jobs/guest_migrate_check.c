@@ -127,6 +127,8 @@ static void check_name(struct migration *m, virConnectPtr there)
 
 /* Its CPU. */
 
+#define FAIL_WITH_WORDS VIR_CONNECT_COMPARE_CPU_FAIL_INCOMPATIBLE
+
 /* The element as a document of its own. */
 static char *element_text(xmlNodePtr element)
 {
@@ -147,7 +149,7 @@ static int compare_model(struct migration *m, xmlNodePtr cpu, virConnectPtr ther
     AUTO(string) char *type = xml_get(m->doc, "/domain/@type");
     AUTO(string) char *text = element_text(cpu);
 
-    return text ? virConnectCompareHypervisorCPU(there, NULL, arch, machine, type, text, 0)
+    return text ? virConnectCompareHypervisorCPU(there, NULL, arch, machine, type, text, FAIL_WITH_WORDS)
                 : VIR_CPU_COMPARE_ERROR;
 }
 
@@ -159,7 +161,20 @@ static int compare_hosts(struct migration *m, virConnectPtr there)
     xmlNodePtr cpu = doc ? xml_find(doc, "/capabilities/host/cpu") : NULL;
     AUTO(string) char *text = cpu ? element_text(cpu) : NULL;
 
-    return text ? virConnectCompareCPU(there, text, 0) : VIR_CPU_COMPARE_ERROR;
+    return text ? virConnectCompareCPU(there, text, FAIL_WITH_WORDS) : VIR_CPU_COMPARE_ERROR;
+}
+
+/* After a comparison that has failed: of the CPUs, or for want of something to compare. */
+static void note_cpu(struct migration *m)
+{
+    struct error err = ERROR_INIT;
+
+    error_set_libvirt(&err, "host '%s' lacks something of it", m->destination);
+    if (err.libvirt_code == VIR_ERR_CPU_INCOMPATIBLE)
+        migration_check_note(m, "cpu", MIGRATION_FAILED, ERROR_UNSUPPORTED, "/params/destination", "%s",
+                             err.message);
+    else
+        note_unknown(m, "cpu", err.libvirt_code ? err.libvirt_message : "it is not described");
 }
 
 static void check_cpu(struct migration *m, virConnectPtr there)
@@ -168,23 +183,13 @@ static void check_cpu(struct migration *m, virConnectPtr there)
     AUTO(string) char *mode = xml_get(m->doc, "/domain/cpu/@mode");
     bool whole = mode && (strcmp(mode, "host-passthrough") == 0 || strcmp(mode, "maximum") == 0);
 
-    if (!cpu) {
-        note_ok(m, "cpu", "it asks for none in particular");
-        return;
-    }
     virResetLastError();
-    switch (whole ? compare_hosts(m, there) : compare_model(m, cpu, there)) {
-    case VIR_CPU_COMPARE_INCOMPATIBLE:
-        migration_check_note(m, "cpu", MIGRATION_FAILED, ERROR_UNSUPPORTED, "/params/destination",
-                             "host '%s' lacks something of the guest's CPU", m->destination);
-        break;
-    case VIR_CPU_COMPARE_IDENTICAL:
-    case VIR_CPU_COMPARE_SUPERSET:
+    if (!cpu)
+        note_ok(m, "cpu", "it asks for none in particular");
+    else if ((whole ? compare_hosts(m, there) : compare_model(m, cpu, there)) > VIR_CPU_COMPARE_INCOMPATIBLE)
         note_ok(m, "cpu", "the destination has it");
-        break;
-    default:
-        note_unasked(m, "cpu");
-    }
+    else
+        note_cpu(m);
 }
 
 /* Memory. */
