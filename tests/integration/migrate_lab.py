@@ -108,15 +108,16 @@ def _worker(name, like, serve, sections):
     return lab.Worker(name=name, prefix=like and like.prefix, hosts={}, **settings)
 
 
-def guest(host="host-a", disk=None, options="", persistent=True, boot=True, name=None):
+def guest(host="host-a", disk=None, options="", persistent=True, boot=True, name=None, memory=96):
     """Defines a guest that counts and waits until it does. `disk`: None, "shared" (both see it; libvirt does not know, so a
     migration is `unsafe`), or "private" (32 MiB of noise on storage of the host's own). `options` are of the kernel,
-    as "dirty=8" (see dirty_guest). Returns its name."""
+    as "dirty=8" (see dirty_guest), `memory` in MiB. Returns its name."""
     name = name or lab.guest_name()
     for each in HOSTS:
         cleanup.callback(quietly, forget, each, name)
     connection = hosts().connect(host)
     xml = xml_of(name, _disk(host, name, disk), f"init_on_free=1 {options}")  # a third less memory to move
+    xml = xml.replace("<memory unit='MiB'>96<", f"<memory unit='MiB'>{memory}<")
     domain = connection.defineXML(xml) if persistent else None
     if boot:
         domain = domain or connection.createXML(xml, libvirt.VIR_DOMAIN_START_PAUSED)
