@@ -12,6 +12,7 @@
 
 #include <libvirt/virterror.h>
 
+#include "host.h"
 #include "xml.h"
 
 static const char *const verdict_names[] = {
@@ -194,29 +195,12 @@ static void check_cpu(struct migration *m, virConnectPtr there)
 
 /* Memory. */
 
-/* In KiB: what is free, or is the moment somebody wants it. */
-static int memory_available(virConnectPtr conn, unsigned long long *ret_kib)
-{
-    AUTO(memory) void *stats = NULL;
-    int count = 0;
-
-    if (virNodeGetMemoryStats(conn, VIR_NODE_MEMORY_STATS_ALL_CELLS, NULL, &count, 0) < 0 ||
-        !(stats = calloc((size_t)count + 1, sizeof(virNodeMemoryStats))) ||
-        virNodeGetMemoryStats(conn, VIR_NODE_MEMORY_STATS_ALL_CELLS, stats, &count, 0) < 0)
-        return -1;
-    *ret_kib = 0;
-    for (const virNodeMemoryStats *row = stats; row < (virNodeMemoryStatsPtr)stats + count; row++)
-        if (strcmp(row->field, VIR_NODE_MEMORY_STATS_TOTAL) != 0)
-            *ret_kib += row->value;
-    return 0;
-}
-
 static void check_memory(struct migration *m, virConnectPtr there)
 {
     unsigned long long available;
     virDomainInfo info;
 
-    if (virDomainGetInfo(m->dom, &info) < 0 || memory_available(there, &available) < 0)
+    if (virDomainGetInfo(m->dom, &info) < 0 || host_memory_available(there, &available) < 0)
         note_unasked(m, "memory");
     else if (available < info.memory)
         migration_check_note(m, "memory", MIGRATION_FAILED, ERROR_NO_SPACE, "/params/destination",

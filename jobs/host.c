@@ -179,6 +179,22 @@ static int host_add_capabilities(virConnectPtr conn, json_t *info, struct error 
     return 0;
 }
 
+int host_memory_available(virConnectPtr conn, unsigned long long *ret_kib)
+{
+    AUTO(memory) void *stats = NULL;
+    int count = 0;
+
+    if (virNodeGetMemoryStats(conn, VIR_NODE_MEMORY_STATS_ALL_CELLS, NULL, &count, 0) < 0 ||
+        !(stats = calloc((size_t)count + 1, sizeof(virNodeMemoryStats))) ||
+        virNodeGetMemoryStats(conn, VIR_NODE_MEMORY_STATS_ALL_CELLS, stats, &count, 0) < 0)
+        return -1;
+    *ret_kib = 0;
+    for (const virNodeMemoryStats *row = stats; row < (virNodeMemoryStatsPtr)stats + count; row++)
+        if (strcmp(row->field, VIR_NODE_MEMORY_STATS_TOTAL) != 0)
+            *ret_kib += row->value;
+    return 0;
+}
+
 static int host_info(struct job *job, json_t **ret_result, struct error *err)
 {
     AUTO(json) json_t *info = json_object();

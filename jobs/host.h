@@ -10,4 +10,7 @@
 
 extern const struct job_type host_types[];
 
+/* In KiB: the memory that is free, or is the moment somebody wants it. -1 with libvirt's error. */
+int host_memory_available(virConnectPtr conn, unsigned long long *ret_kib);
+
 #endif

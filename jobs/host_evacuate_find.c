@@ -56,39 +56,18 @@ int evacuation_find_hosts(struct evacuation *evacuation, struct error *err)
     return 0;
 }
 
-/* In bytes: what is free, or is as soon as somebody wants it. */
-static int memory_free(virConnectPtr conn, uint64_t *ret_free)
-{
-    AUTO(memory) void *stats = NULL;
-    uint64_t free_kib = 0;
-    int count = 0;
-
-    if (virNodeGetMemoryStats(conn, VIR_NODE_MEMORY_STATS_ALL_CELLS, NULL, &count, 0) < 0 || count <= 0 ||
-        !(stats = calloc((size_t)count, sizeof(virNodeMemoryStats))) ||
-        virNodeGetMemoryStats(conn, VIR_NODE_MEMORY_STATS_ALL_CELLS, stats, &count, 0) < 0)
-        return -1;
-    for (int i = 0; i < count; i++) {
-        const virNodeMemoryStats *row = (virNodeMemoryStatsPtr)stats + i;
-
-        if (strcmp(row->field, VIR_NODE_MEMORY_STATS_TOTAL) != 0)
-            free_kib += row->value;
-    }
-    *ret_free = free_kib * KIB;
-    return 0;
-}
-
 static void host_look(struct evacuation *evacuation, struct evacuation_host *host)
 {
     virConnectPtr conn = NULL;
-    uint64_t bytes = 0;
+    unsigned long long kib = 0;
     bool away = job_peer_begin(evacuation->job, host->name, &conn, NULL) < 0;
-    bool known = !away && memory_free(conn, &bytes) == 0;
+    bool known = !away && host_memory_available(conn, &kib) == 0;
 
     job_peer_end(evacuation->job, host->name, conn);
     SCOPE_LOCK(&evacuation->lock);
     host->away = away;
     host->known = known;
-    host->free = bytes;
+    host->free = kib * KIB;
 }
 
 static bool host_is_away(struct evacuation *evacuation, const struct evacuation_host *host)
