@@ -9,6 +9,7 @@
  *   cancelled  it was cancelled before the attempt
  *   sweep      the outcome is safe: clears the stamps, runs nothing
  *   kill=N     ends at the N-th kill point that it comes to, with status 99
+ *   saves=DIR  save images may be there
  *
  * Writes {"state", "adopted", "changed", "result"?, "error"?, "step", "rollback"?, "points"}, where points are the kill
  * points that it came by. */
@@ -28,6 +29,7 @@
 
 static json_t *points;
 static long kill_at;
+static struct job_reach reach;
 
 /* In place of the one that does nothing. */
 void kill_point(const char *name)
@@ -64,11 +66,14 @@ static bool has(char **words, const char *word)
     return false;
 }
 
-static void take_kill(char **words)
+static void take_values(char **words)
 {
-    for (; *words; words++)
+    for (; *words; words++) {
         if (strncmp(*words, "kill=", 5) == 0)
             kill_at = strtol(*words + 5, NULL, 10);
+        if (strncmp(*words, "saves=", 6) == 0)
+            reach.save_folders = *words + 6;
+    }
 }
 
 static int run(struct hypervisor *hypervisor, const struct request *request, char **words)
@@ -76,6 +81,7 @@ static int run(struct hypervisor *hypervisor, const struct request *request, cha
     struct job_run_settings settings = { .request = request,
                                          .type = job_type_find(job_tables, request->type),
                                          .hypervisor = hypervisor,
+                                         .reach = &reach,
                                          .progress_interval_ms = 100,
                                          .quiet_ms = 1000,
                                          .again = has(words, "again"),
@@ -111,7 +117,7 @@ int main(int argc, char **argv)
 
     if (argc < 3)
         return 2;
-    take_kill(argv + 3);
+    take_values(argv + 3);
     xml_init();
     if (!(points = json_array()) || !(schemas = schemas_load(&err)) ||
         !(rules = envelope_rules_new(schemas, NULL, "virtjob", &err)) || hypervisor_loop_start(&err) < 0 ||
