@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Copyright (C) the virtjob authors
 
-# Private libvirt hosts; sourced by `libvirtd` and `two-hosts` after common.sh, with $dir and $lab set.
+# Private libvirt hosts; sourced by `libvirtd` and `two-hosts` after common.sh, with $dir, $lab and $here set.
 #
 # A host is a process that does nothing but hold a network, a mount and a host-name namespace; libvirtd is started into
 # them, so that it can be stopped and started while its guests go on. In there /run, /etc/libvirt and libvirt's folders
@@ -91,12 +91,12 @@ host_start() {
     local listen=()
     [[ -z $(host_pids "$1" libvirtd) ]] || die "$1: libvirtd runs already"
     grep -q '^listen_tcp = 1' "$dir/$1/etc/libvirtd.conf" && listen=(--listen)
-    host_run "$1" setsid libvirtd "${listen[@]}" --pid-file /run/libvirtd.pid \
+    host_run "$1" setsid "$here/reaper" libvirtd "${listen[@]}" --pid-file /run/libvirtd.pid \
         </dev/null >>"$dir/$1/libvirtd.log" 2>&1 &
     wait_until 60 host_answers "$1" $! || die "$1 does not answer: $(tail -3 "$dir/$1/libvirtd.log")"
 }
 
-# host_answers HOST STARTER: the process that started the daemon became it, and must still be there.
+# host_answers HOST STARTER: the process that started the daemon, its reaper, ends with it, and must still be there.
 host_answers() {
     kill -0 "$2" 2>/dev/null || die "$1: libvirtd has ended: $(tail -3 "$dir/$1/libvirtd.log")"
     virsh -q -c "$(host_uri "$1")" capabilities >/dev/null 2>&1
