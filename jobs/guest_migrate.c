@@ -336,6 +336,10 @@ int guest_migrate(struct job *job, json_t **ret_result, struct error *err)
     rc = migration_move(&m, err);
     if (rc < 0 && (m.storage || job->again))
         migration_clear_storage(&m, err);
+    if (rc < 0) /* what was tried in vain */
+        *ret_result = json_array_size(m.actions) > 0
+                          ? json_pack("{s:O, s:O}", "actions", m.actions, "checks", m.checks)
+                          : NULL;
     if (rc < 0 || ((m.storage || job->again) && migration_storage_settle(&m, true, err) < 0))
         return -1;
     progress_finish(job_progress(job));
