@@ -4,8 +4,8 @@
 """How long a live migration and a save take, timed from outside: a whole `virtjob run` and a whole virsh doing the same, in
 turns, each as often in each direction, in the two-host lab.
 
-A migration there takes 2 to 4 seconds whoever asks for it, mostly in steps of a second that libvirt and QEMU wait at its
-end, so a median needs some twenty rounds on a machine that does nothing else; the mean is told beside it."""
+What both wait for, QEMU and libvirtd, varies from one to the next by more than what there is between them: so there are many
+rounds, on a machine that does nothing else, and the standard error of the mean is told."""
 
 import json
 import os
@@ -18,6 +18,11 @@ import lab
 import migrate_lab
 from migrate_lab import hosts, other, running
 from servers import folder, wait_for
+
+
+def figures(values):
+    error = statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else 0
+    return {"median": statistics.median(values), "mean": statistics.mean(values), "error": error, "least": min(values)}
 
 
 class Guests:
@@ -92,5 +97,4 @@ class Guests:
                     if round_:
                         seconds.setdefault(name, []).append(taken)
                 order.reverse()
-        return {name: {"median": statistics.median(values), "mean": statistics.mean(values), "least": min(values)}
-                for name, values in seconds.items()}
+        return {name: figures(values) for name, values in seconds.items()}
