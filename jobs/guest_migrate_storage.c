@@ -18,8 +18,13 @@
 #include "volume.h"
 #include "xml.h"
 
-/* Another job's record that is older than this, and has no volume, is nobody's any more. */
-#define YOUNG_MS (10 * 60 * 1000)
+/* Another job's record that is older than this, and has no volume, is nobody's any more. One that its maker has not
+ * written into at once died with its maker. */
+#define YOUNG_MS       (10 * 60 * 1000)
+#define YOUNG_BLANK_MS (60 * 1000)
+
+/* How long a record may take from its making to its first word. */
+#define BLANK_WAIT_MS 1000
 
 /* libvirt may make a little more than it was asked for. */
 #define ROUNDING 1024
@@ -80,14 +85,33 @@ static int volume_remove_own(virStorageVolPtr vol, struct error *err)
     return volume_error(err, "deleting volume '%s'", virStorageVolGetName(vol));
 }
 
+/* An earlier attempt that ended between making its record and writing into it has left one that says nothing. If it is
+ * another's who lives, that one writes soon. */
+static int disk_read_record(struct migration *m, const struct migration_disk *disk, struct stamp *ret_stamp,
+                            struct error *err)
+{
+    if (stamp_read_volume(disk->pool, disk->volume, ret_stamp, err) < 0)
+        return -1;
+    if (ret_stamp->state != STAMP_BLANK || !m->job->again)
+        return 0;
+    migration_pause(m, BLANK_WAIT_MS);
+    stamp_done(ret_stamp);
+    return stamp_read_volume(disk->pool, disk->volume, ret_stamp, err);
+}
+
+static bool record_is_stale(const struct stamp *stamp)
+{
+    return stamp->state != STAMP_NONE &&
+           stamp_age_ms(stamp) > (stamp->state == STAMP_BLANK ? YOUNG_BLANK_MS : YOUNG_MS);
+}
+
 /* What an earlier attempt has left holds part of a copy at best. 1: there is a record of ours to be written over. */
 static int disk_clear(struct migration *m, const struct migration_disk *disk, struct error *err)
 {
     AUTO(stamp) struct stamp stamp = { .state = STAMP_NONE };
     AUTO(volume) virStorageVolPtr vol = NULL;
 
-    if (stamp_read_volume(disk->pool, disk->volume, &stamp, err) < 0 ||
-        migration_disk_lookup(disk, &vol, err) < 0)
+    if (disk_read_record(m, disk, &stamp, err) < 0 || migration_disk_lookup(disk, &vol, err) < 0)
         return -1;
     if (stamp_is_of(&stamp, m->job->id)) {
         job_adopted(m->job);
@@ -97,8 +121,11 @@ static int disk_clear(struct migration *m, const struct migration_disk *disk, st
     }
     if (vol)
         return migration_disk_conflict(m, disk, err);
-    if (stamp.state != STAMP_NONE && stamp.state != STAMP_BLANK && stamp_age_ms(&stamp) > YOUNG_MS)
-        return stamp_clear_volume(disk->pool, disk->volume, stamp.job, err);
+    if (stamp.state == STAMP_BLANK && m->job->again)
+        return 1;
+    if (record_is_stale(&stamp))
+        return stamp_clear_volume(disk->pool, disk->volume, stamp.state == STAMP_BLANK ? NULL : stamp.job,
+                                  err);
     return 0;
 }
 
@@ -213,6 +240,15 @@ static int disk_remove(struct migration *m, const struct migration_disk *disk, c
     return stamp_clear_volume(disk->pool, disk->volume, m->job->id, err);
 }
 
+static int disk_remove_blank(const struct migration_disk *disk, struct error *err)
+{
+    AUTO(volume) virStorageVolPtr vol = NULL;
+
+    if (migration_disk_lookup(disk, &vol, err) < 0)
+        return -1;
+    return vol ? 0 : stamp_clear_volume(disk->pool, disk->volume, NULL, err);
+}
+
 /* Where the disk has no pool, it has no volume of ours. */
 static int disk_settle(struct migration *m, virConnectPtr there, struct migration_disk *disk, bool moved,
                        struct error *err)
@@ -226,8 +262,10 @@ static int disk_settle(struct migration *m, virConnectPtr there, struct migratio
         *err = failure;
         return -1;
     }
-    if (stamp_read_volume(disk->pool, disk->volume, &stamp, err) < 0)
+    if (disk_read_record(m, disk, &stamp, err) < 0)
         return -1;
+    if (stamp.state == STAMP_BLANK && m->job->again && !moved)
+        return disk_remove_blank(disk, err);
     if (!stamp_is_of(&stamp, m->job->id))
         return 0;
     return moved ? disk_keep(disk, &stamp, err) : disk_remove(m, disk, &stamp, err);
