@@ -46,7 +46,7 @@ static int image_take_fault(struct guest_image *image, const char *path, struct 
         return 0;
     if (!fault || !fault_is_of_image(fault)) {
         error_set_libvirt(err, "looking at the image '%s'", path);
-        return error_locate(err, "/params/path");
+        return err && err->code == ERROR_CONNECTION_LOST ? -1 : error_locate(err, "/params/path");
     }
     image->state = GUEST_IMAGE_OTHER;
     image->fault = strdup(fault->message ? fault->message : "");

@@ -28,6 +28,12 @@
 #define VERSION_MAX   16
 #define FRONT_SIZE    (1024 * 1024) /* a longer XML is not read */
 
+/* libvirt has one pool of a folder at a time. Of other jobs they last a moment, or as long as it takes to find that their worker
+ * has died. */
+#define POOL_PREFIX   "virtjob-"
+#define POOL_TRIES    50
+#define POOL_PAUSE_MS 100
+
 static const char *const formats[] = { "raw", "gzip", "bzip2", "xz", "lzop", "zstd", "sparse" };
 
 /* An image as a file in a pool. */
@@ -56,7 +62,7 @@ static inline void cleanup_image_file(struct image_file *file)
 
 static void pool_name(struct job *job, char ret_name[POOL_NAME_SIZE])
 {
-    snprintf(ret_name, POOL_NAME_SIZE, "virtjob-%s", job->id);
+    snprintf(ret_name, POOL_NAME_SIZE, POOL_PREFIX "%s", job->id);
 }
 
 static char *pool_xml(const char *name, const char *folder, struct error *err)
@@ -91,20 +97,24 @@ static int pool_make(struct job *job, const char *folder, struct image_file *fil
     return 0;
 }
 
-static int file_find_pool(struct job *job, const char *folder, bool make, struct image_file *file,
+/* `wait`: rather than to use a pool that another job has made for the moment, and may take away in the middle. */
+static int file_find_pool(struct job *job, const char *folder, bool make, bool wait, struct image_file *file,
                           struct error *err)
 {
     char name[POOL_NAME_SIZE];
 
     pool_name(job, name);
     file->pool = virStoragePoolLookupByTargetPath(job->conn, folder);
-    if (file->pool) {
-        file->ours = strcmp(virStoragePoolGetName(file->pool), name) == 0;
-        return 0;
+    if (!file->pool) {
+        if (virGetLastErrorCode() != VIR_ERR_NO_STORAGE_POOL && virGetLastErrorCode() != VIR_ERR_NO_SUPPORT)
+            return error_set_libvirt(err, "looking for a pool of the folder '%s'", folder);
+        return make ? pool_make(job, folder, file, err) : 0;
     }
-    if (virGetLastErrorCode() != VIR_ERR_NO_STORAGE_POOL && virGetLastErrorCode() != VIR_ERR_NO_SUPPORT)
-        return error_set_libvirt(err, "looking for a pool of the folder '%s'", folder);
-    return make ? pool_make(job, folder, file, err) : 0;
+    file->ours = strcmp(virStoragePoolGetName(file->pool), name) == 0;
+    if (make && wait && !file->ours &&
+        strncmp(virStoragePoolGetName(file->pool), POOL_PREFIX, strlen(POOL_PREFIX)) == 0)
+        return error_set(err, ERROR_BUSY, "another job looks into the folder '%s'", folder);
+    return 0;
 }
 
 /* libvirt knows of a file in a pool only since it last looked. */
@@ -121,16 +131,36 @@ static int file_find_volume(struct image_file *file, const char *name, struct er
                              virStoragePoolGetName(file->pool));
 }
 
-static int file_find(struct job *job, const char *path, bool make, struct image_file *file, struct error *err)
+static int file_find_once(struct job *job, const char *path, bool make, bool wait, struct image_file *file,
+                          struct error *err)
 {
     const char *slash = strrchr(path, '/');
     AUTO(string) char *folder = slash ? strndup(path, (size_t)(slash - path)) : NULL;
 
     if (!folder)
         return error_set_memory(err);
-    if (file_find_pool(job, folder, make, file, err) < 0)
+    if (file_find_pool(job, folder, make, wait, file, err) < 0)
         return -1;
     return file->pool ? file_find_volume(file, slash + 1, err) : 0;
+}
+
+/* After libvirtd has died many jobs come again at once, to images in one folder. */
+static int file_find(struct job *job, const char *path, bool make, struct image_file *file, struct error *err)
+{
+    for (int tries = 1;; tries++) {
+        struct error failure = ERROR_INIT;
+
+        if (file_find_once(job, path, make, tries < POOL_TRIES, file, &failure) == 0)
+            return 0;
+        image_file_done(file);
+        *file = (struct image_file){ 0 };
+        if (tries >= POOL_TRIES || !make || failure.code == ERROR_CONNECTION_LOST) {
+            *err = failure;
+            return -1;
+        }
+        if (job_wait(job, POOL_PAUSE_MS, err) < 0)
+            return -1;
+    }
 }
 
 static uint32_t front_number(const unsigned char *front, size_t at)

@@ -8,27 +8,15 @@
  * next attempt at this one sees whether the guest runs, or has run. A guest that runs has changed its disks: from then on
  * nothing is undone. */
 
-#include "guest_internal.h"
+#include "guest_restore_internal.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include <libvirt/virterror.h>
 
-#include "guest_image.h"
 #include "kill_point.h"
 #include "xml.h"
-
-#define LOOK_MS 200
-
-struct restore {
-    struct job *job;
-    const char *path;
-    struct guest_image image;
-    char *name; /* of the guest in it; NULL: there is no whole image */
-    char *uuid;
-    virDomainPtr dom; /* the guest that this job has restored */
-};
 
 static void restore_done(struct restore *restore)
 {
@@ -42,71 +30,6 @@ static void restore_done(struct restore *restore)
 static inline void cleanup_restore(struct restore *restore)
 {
     restore_done(restore);
-}
-
-/* Whether what runs is this job's. A driver that takes no stamp for it (the test driver) gives it that of the image. */
-static int guest_is_restored_by(virDomainPtr dom, const char *job, struct error *err)
-{
-    struct stamp stamp;
-
-    if (stamp_read_guest_live(dom, &stamp, err) < 0)
-        return -1;
-    return stamp_is_of(&stamp, job) || strcmp(stamp.restored, job) == 0;
-}
-
-static bool restored_by(struct job *job, const struct guest_image *image)
-{
-    return strcmp(image->stamp.restored, job->id) == 0;
-}
-
-/* Undoing. */
-
-/* As long as it is being restored nothing of it has run. */
-static bool restore_cut(virDomainPtr dom, const char *id)
-{
-    return guest_is_starting(dom) && guest_is_restored_by(dom, id, NULL) == 1 && virDomainDestroy(dom) == 0;
-}
-
-static int undo_guest(struct job *job, const json_t *state, struct error *err)
-{
-    AUTO(domain) virDomainPtr dom = NULL;
-    int own;
-
-    if (guest_from_identity(job->conn, state, &dom, err) < 0)
-        return -1;
-    if ((own = dom ? guest_is_restored_by(dom, job->id, err) : 0) <= 0 || restore_cut(dom, job->id))
-        return own < 0 ? -1 : 0;
-    if ((own = guest_is_restored_by(dom, job->id, err)) <= 0)
-        return own;
-    return error_set(err, ERROR_CONFLICT, "guest '%s' is restored, and left as it is", virDomainGetName(dom));
-}
-
-static int undo_mark(struct job *job, const char *path, struct error *err)
-{
-    AUTO(guest_image) struct guest_image image = { .state = GUEST_IMAGE_NONE };
-
-    if (guest_image_look(job, path, true, &image, err) < 0)
-        return -1;
-    if (image.state != GUEST_IMAGE_WHOLE || !restored_by(job, &image))
-        return 0;
-    image.stamp.restored[0] = '\0';
-    return guest_image_put_stamp(job, path, &image, err);
-}
-
-/* Where the guest runs, the mark is true. */
-static int restore_undo(struct job *job, const json_t *state, struct error *err)
-{
-    if (undo_guest(job, state, err) < 0)
-        return -1;
-    return undo_mark(job, job_string(state, "path", ""), err);
-}
-
-static int restore_register_undo(struct restore *restore, struct error *err)
-{
-    return job_undo(
-        restore->job, "take the restore back", restore_undo,
-        json_pack("{s:s, s:s, s:s}", "name", restore->name, "uuid", restore->uuid, "path", restore->path),
-        err);
 }
 
 /* Looking. */
@@ -123,54 +46,6 @@ static int restore_look(struct restore *restore, struct error *err)
         return error_set_at(err, ERROR_INVALID, "/params/path", "the guest in '%s' has no name or UUID",
                             restore->path);
     return 0;
-}
-
-/* The guest of this UUID, where it is this job's. */
-static int restore_find_own(struct restore *restore, struct error *err)
-{
-    AUTO(domain) virDomainPtr dom = NULL;
-    int own;
-
-    if (guest_find_by(restore->job->conn, virDomainLookupByUUIDString, restore->uuid, &dom, err) < 0)
-        return -1;
-    own = dom ? guest_is_restored_by(dom, restore->job->id, err) : 0;
-    if (own == 1)
-        restore->dom = STEAL(&dom);
-    return own;
-}
-
-/* Taking over. */
-
-/* While libvirt is still at it: it tells nothing of how far it has come. 1 restored, 0 it has failed, -1. */
-static int restore_follow(struct restore *restore, struct error *err)
-{
-    int own;
-
-    while ((own = restore_find_own(restore, err)) == 1 && guest_is_starting(restore->dom)) {
-        progress_phase(job_progress(restore->job), "restoring", "steps");
-        virDomainFree(STEAL(&restore->dom));
-        if (job_wait(restore->job, LOOK_MS, err) < 0)
-            return -1;
-    }
-    return own;
-}
-
-/* 1 where an earlier attempt has restored the guest; 0, -1. It may have ended since. */
-static int restore_take_over(struct restore *restore, struct error *err)
-{
-    struct job *job = restore->job;
-    int own;
-
-    if (!restore->uuid || (!job->again && !restored_by(job, &restore->image)))
-        return 0;
-    if (restored_by(job, &restore->image) && restore_register_undo(restore, err) < 0)
-        return -1;
-    own = restore_follow(restore, err);
-    if (own == 1 || (own == 0 && restored_by(job, &restore->image) && restore->image.stamp.restored_done)) {
-        job_adopted(job);
-        return 1;
-    }
-    return own;
 }
 
 /* Checks. */
@@ -213,8 +88,7 @@ static int check_mark(struct restore *restore, struct error *err)
     const struct stamp *stamp = &restore->image.stamp;
     char time[STAMP_TIME_SIZE] = "";
 
-    if (!stamp->restored[0] || restored_by(restore->job, &restore->image) ||
-        job_flag(restore->job->params, "again", false))
+    if (!stamp->restored[0] || restore_has_mark(restore) || job_flag(restore->job->params, "again", false))
         return 0;
     stamp_time_text(stamp->restored_ms, time);
     return error_set_at(err, ERROR_CONFLICT, "/params/path",
@@ -254,16 +128,6 @@ static int restore_mark(struct restore *restore, struct error *err)
                         "the image cannot be marked as restored, so that a second job would not see it: %s; "
                         "`again: true` restores it all the same",
                         refused.libvirt_message);
-}
-
-/* The guest is there, which is all that was asked for: where the mark cannot be made done, it says at least that it was
- * tried. */
-static void restore_mark_done(struct restore *restore)
-{
-    if (!restored_by(restore->job, &restore->image) || restore->image.stamp.restored_done)
-        return;
-    restore->image.stamp.restored_done = true;
-    guest_image_put_stamp(restore->job, restore->path, &restore->image, NULL);
 }
 
 /* What is to run, with the job's stamp. It says done from the start, as in guest.save. */
@@ -342,17 +206,29 @@ static int restore_call_watched(struct restore *restore, const char *xml, struct
     return rc < 0 ? restore_explain(restore, err) : 0;
 }
 
+/* The order to stop may have ended the guest just after it was restored. */
+static int restore_find(struct restore *restore, struct error *err)
+{
+    int active;
+
+    if (guest_find_by(restore->job->conn, virDomainLookupByUUIDString, restore->uuid, &restore->dom, err) < 0)
+        return -1;
+    active = restore->dom ? guest_is_active(restore->dom, err) : 0;
+    return active == 0 ? job_safe_point(restore->job, err) : active < 0 ? -1 : 0;
+}
+
 static int restore_run(struct restore *restore, struct error *err)
 {
     AUTO(string) char *xml = restore_xml(restore, err);
 
-    if (!xml || job_safe_point(restore->job, err) < 0 || restore_register_undo(restore, err) < 0 ||
+    if (!xml || job_safe_point(restore->job, err) < 0 || restore_undo(restore, err) < 0 ||
         restore_mark(restore, err) < 0)
         return -1;
     progress_phase(job_progress(restore->job), "restoring", "steps");
     if (restore_call_watched(restore, xml, err) < 0)
         return -1;
-    return guest_find_by(restore->job->conn, virDomainLookupByUUIDString, restore->uuid, &restore->dom, err);
+    restore_mark_done(restore);
+    return restore_find(restore, err);
 }
 
 /* One that has ended since it was restored may be gone altogether. */
@@ -387,6 +263,5 @@ int guest_restore(struct job *job, json_t **ret_result, struct error *err)
     if (!over &&
         (job_safe_point(job, err) < 0 || restore_check(&restore, err) < 0 || restore_run(&restore, err) < 0))
         return -1;
-    restore_mark_done(&restore);
     return restore_result(&restore, ret_result, err);
 }
