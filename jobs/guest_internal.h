@@ -73,6 +73,12 @@ bool guest_is_starting(virDomainPtr dom);
 int guest_power_on(virDomainPtr dom, unsigned int flags, struct error *err);
 int guest_undo_start(struct job *job, const json_t *identity, struct error *err);
 
+/* guest_save_work.c: whether libvirt saves it just now, whoever has asked for that: 1, 0 (or it is gone), -1. */
+int guest_save_is_at_work(virDomainPtr dom, struct error *err);
+
+/* Aborts that, and waits until it has ended: no longer than half a minute, then ERROR_BUSY. */
+int guest_save_abort(struct job *job, virDomainPtr dom, struct error *err);
+
 /* guest_define.c: a definition, ready to be given to libvirt. */
 struct guest_definition {
     xmlDocPtr doc;

@@ -89,8 +89,12 @@ static int save_undo(struct job *job, const json_t *identity, struct error *err)
     if (guest_from_identity(job->conn, identity, &dom, err) < 0)
         return -1;
     active = dom ? guest_is_active(dom, err) : 0;
-    if (active <= 0)
-        return active;
+    if (active < 0)
+        return -1;
+    if (active == 0 && dom && save_is_done(dom, NULL) == 1)
+        return error_set(err, ERROR_CONFLICT, "guest '%s' is saved all the same", virDomainGetName(dom));
+    if (active == 0)
+        return 0;
     has = virDomainHasManagedSaveImage(dom, 0);
     if (has == 1)
         kill_point("before-managed-save-undo");
@@ -111,6 +115,21 @@ static int save_refused(virDomainPtr dom, struct error *err)
     return error_locate(err, "/params/guest");
 }
 
+/* Of a save whose end was not seen. */
+static int save_undo_work(struct job *job, const json_t *identity, struct error *err)
+{
+    AUTO(domain) virDomainPtr dom = NULL;
+
+    if (guest_from_identity(job->conn, identity, &dom, err) < 0)
+        return -1;
+    return dom ? guest_save_abort(job, dom, err) : 0;
+}
+
+static int save_abortable(struct job *job, virDomainPtr dom, struct error *err)
+{
+    return job_undo(job, "abort the save", save_undo_work, guest_identity(dom), err);
+}
+
 static int save_undoable(struct job *job, virDomainPtr dom, struct error *err)
 {
     return job_undo(job, "remove managed save image", save_undo, guest_identity(dom), err);
@@ -122,7 +141,7 @@ static int save_call(struct job *job, virDomainPtr dom, struct error *err)
     struct job_abort *abort;
     int saved;
 
-    if (save_undoable(job, dom, err) < 0 || job_safe_point(job, err) < 0 ||
+    if (job_safe_point(job, err) < 0 || save_undoable(job, dom, err) < 0 ||
         !(abort = job_abort_begin(job, dom, err)))
         return -1;
     kill_point("before-managed-save");
@@ -132,19 +151,11 @@ static int save_call(struct job *job, virDomainPtr dom, struct error *err)
     else
         kill_point("after-managed-save");
     job_abort_end(abort);
-    if (saved < 0 && err->code != ERROR_CONNECTION_LOST)
+    if (saved < 0 && err->code == ERROR_CONNECTION_LOST)
+        save_abortable(job, dom, NULL);
+    else if (saved < 0)
         job_safe_point(job, err);
     return saved;
-}
-
-/* 1 at work, 0 not, -1. */
-static int save_is_at_work(virDomainPtr dom, struct error *err)
-{
-    struct guest_stats stats;
-
-    if (guest_stats_read(dom, false, &stats, err) < 0)
-        return -1;
-    return stats.type != VIR_DOMAIN_JOB_NONE && stats.operation == VIR_DOMAIN_JOB_OPERATION_SAVE;
 }
 
 /* Waits for what an earlier attempt has begun. An abort may come too late: then it is saved all the same. */
@@ -172,11 +183,13 @@ static int save_take_over(struct saving *saving, struct error *err)
 
     if (!saving->job->again)
         return 0;
-    at_work = save_is_at_work(saving->dom, err);
+    at_work = guest_save_is_at_work(saving->dom, err);
     if (at_work < 0 || save_undoable(saving->job, saving->dom, err) < 0)
         return -1;
     if (at_work == 0)
         return 0;
+    if (save_abortable(saving->job, saving->dom, err) < 0)
+        return -1;
     job_adopted(saving->job);
     return save_wait(saving, err) < 0 ? -1 : 1;
 }

@@ -184,10 +184,8 @@ static int save_judge(struct save *save, struct error *err)
 {
     struct error stop = ERROR_INIT;
 
-    if (err->code == ERROR_CONNECTION_LOST) { /* libvirt may go on with it */
-        save_undo_work(save, NULL);
+    if (err->code == ERROR_CONNECTION_LOST) /* libvirt may go on with it */
         return -1;
-    }
     if (save_look(save, NULL) == 0 && save_is_over(save)) {
         *err = ERROR_INIT;
         return 0;
@@ -200,18 +198,16 @@ static int save_judge(struct save *save, struct error *err)
 
 static int save_run_watched(struct save *save, const char *xml, struct error *err)
 {
-    struct job_abort *abort = job_abort_begin(save->job, save->dom, err);
+    struct job_abort *abort;
     int rc;
 
-    if (!abort)
+    if (job_safe_point(save->job, err) < 0 || !(abort = job_abort_begin(save->job, save->dom, err)))
         return -1;
-    if ((rc = job_safe_point(save->job, err)) == 0) {
-        kill_point("before-save");
-        rc = save_call(save, xml);
-        if (rc < 0)
-            error_set_libvirt(err, "saving guest '%s'", virDomainGetName(save->dom));
-        kill_point("after-save");
-    }
+    kill_point("before-save");
+    rc = save_call(save, xml);
+    if (rc < 0)
+        error_set_libvirt(err, "saving guest '%s'", virDomainGetName(save->dom));
+    kill_point("after-save");
     job_abort_end(abort);
     return rc;
 }
@@ -222,7 +218,7 @@ static int save_run(struct save *save, struct error *err)
     struct guest_watch *watch;
     int rc;
 
-    if (!xml || save_undo_image(save, err) < 0 || save_watch(save, &watch, err) < 0)
+    if (!xml || save_undo(save, err) < 0 || save_watch(save, &watch, err) < 0)
         return -1;
     rc = save_run_watched(save, xml, err);
     guest_watch_end(watch, rc < 0 ? NULL : &save->stats);

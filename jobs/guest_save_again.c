@@ -155,8 +155,7 @@ int save_take_over(struct save *save, struct error *err)
 {
     bool again = save->job->again;
 
-    if (!save_is_over(save) && again &&
-        (save_undo(save, err) < 0 || save_take_over_work(save, err) < 0))
+    if (!save_is_over(save) && again && (save_undo(save, err) < 0 || save_take_over_work(save, err) < 0))
         return -1;
     if (save_is_over(save)) {
         save_await_off(save);

@@ -30,11 +30,8 @@ int save_watch(struct save *save, struct guest_watch **ret_watch, struct error *
 
 /* guest_save_again.c */
 
-/* What a job that fails leaves at the path is removed, as far as it is its own. */
-int save_undo_image(struct save *save, struct error *err);
-
-/* What it leaves at work is aborted, before that. */
-int save_undo_work(struct save *save, struct error *err);
+/* What a job that fails leaves is ended, and removed from the path, as far as it is its own. */
+int save_undo(struct save *save, struct error *err);
 
 /* What an earlier attempt has left: a save that is at work is followed to its end, a partial image removed. 1 where the
  * guest is saved; 0, -1. No safe point before all undos are registered. */

@@ -144,6 +144,9 @@ struct job_abort;
 struct job_abort *job_abort_begin(struct job *job, virDomainPtr dom, struct error *err);
 bool job_abort_end(struct job_abort *abort);
 
+/* The same for one that is to be aborted anyway: from here on to job_abort_end. For an undo, which nobody stops. */
+struct job_abort *job_abort_now(struct job *job, virDomainPtr dom, struct error *err);
+
 /* The same where there is nothing to abort, as for a restore: `cut` is called with the guest of this UUID, while there is one,
  * and the job's id in place of virDomainAbortJob. True: it has done something. It may still be at it when the job has ended. */
 typedef bool (*job_cut_function)(virDomainPtr dom, const char *id);
@@ -210,7 +213,7 @@ struct job_part {
 
 /* How it ended. As the outcome of a job: `error` ERROR_NONE where it succeeded. job_part_outcome_done frees it. */
 struct job_part_outcome {
-    json_t *result; /* NULL: none, which is so only where it failed */
+    json_t *result;   /* NULL: none, which is so only where it failed */
     json_t *rollback; /* NULL: nothing was undone */
     json_t *choice;   /* likewise */
     struct error error;

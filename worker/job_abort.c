@@ -193,8 +193,7 @@ static struct job_abort *abort_new(struct job *job, virConnectPtr conn, int pati
     return STEAL(&abort);
 }
 
-struct job_abort *job_abort_begin_within(struct job *job, virDomainPtr dom, int patience_ms,
-                                         struct error *err)
+static struct job_abort *abort_new_of(struct job *job, virDomainPtr dom, int patience_ms, struct error *err)
 {
     AUTO(abort) struct job_abort *abort = abort_new(job, virDomainGetConnect(dom), patience_ms, err);
 
@@ -202,13 +201,31 @@ struct job_abort *job_abort_begin_within(struct job *job, virDomainPtr dom, int 
         return NULL;
     if (virDomainGetUUIDString(dom, abort->uuid) < 0)
         return error_set_libvirt(err, "preparing to abort"), NULL;
-    job_on_stop(job, abort_on_stop, abort);
     return STEAL(&abort);
+}
+
+struct job_abort *job_abort_begin_within(struct job *job, virDomainPtr dom, int patience_ms,
+                                         struct error *err)
+{
+    struct job_abort *abort = abort_new_of(job, dom, patience_ms, err);
+
+    if (abort)
+        job_on_stop(job, abort_on_stop, abort);
+    return abort;
 }
 
 struct job_abort *job_abort_begin(struct job *job, virDomainPtr dom, struct error *err)
 {
     return job_abort_begin_within(job, dom, PATIENCE_MS, err);
+}
+
+struct job_abort *job_abort_now(struct job *job, virDomainPtr dom, struct error *err)
+{
+    struct job_abort *abort = abort_new_of(job, dom, PATIENCE_MS, err);
+
+    if (abort)
+        abort_on_stop(abort, false);
+    return abort;
 }
 
 struct job_abort *job_abort_begin_cut(struct job *job, const char *uuid, job_cut_function cut,
