@@ -5,7 +5,7 @@
 
     name = guest("host-a")                     # boots from host-a's kernel, no disk; ticks on its console
     r = lab.Requester(worker_for_both())
-    r.succeed("guest.migrate", {"guest": name, "target": "host-b"}, host="host-a", timeout=60)
+    r.succeed("guest.migrate", {"guest": name, "destination": "host-b"}, host="host-a", timeout=60)
     check(running("host-b", name) and gone("host-a", name), "...")
     goes_on(name)                              # its console counts on, without a gap or a fresh start
 
