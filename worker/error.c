@@ -194,10 +194,19 @@ static _Thread_local struct kept_error kept;
 /* The RPC layer reports a broken transport under several codes; its domain and these words tell it from the rest. */
 static bool error_is_lost_connection(const struct kept_error *from)
 {
+    static const char *const words[] = { "client socket is closed",
+                                         "connection closed due to keepalive timeout",
+                                         "received hangup event on socket",
+                                         "received error event on socket" };
+
     if (from->domain != VIR_FROM_RPC && from->domain != VIR_FROM_REMOTE)
         return false;
-    return from->code == VIR_ERR_SYSTEM_ERROR || from->code == VIR_ERR_RPC ||
-           strstr(from->message, "client socket is closed");
+    if (from->code == VIR_ERR_SYSTEM_ERROR || from->code == VIR_ERR_RPC)
+        return true;
+    for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
+        if (strstr(from->message, words[i]))
+            return true;
+    return false;
 }
 
 static enum error_code error_code_of_libvirt(const struct kept_error *from)
