@@ -6,10 +6,12 @@
 #include "guest_image.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <libvirt/virterror.h>
 
+#include "guest_internal.h"
 #include "kill_point.h"
 #include "xml.h"
 
@@ -111,4 +113,20 @@ int guest_image_put_stamp(struct job *job, const char *path, struct guest_image 
         return error_set_libvirt(err, "writing the stamp into the image '%s'", path);
     kill_point("after-image-stamp");
     return 0;
+}
+
+char *guest_image_xml(struct job *job, xmlDocPtr own, struct error *err)
+{
+    const char *given = job_string(job->params, "xml", NULL);
+    AUTO(xml_doc)
+    xmlDocPtr doc = given ? xml_parse(given, "domain", "/params/xml", err) : xmlCopyDoc(own, 1);
+    struct stamp stamp = { .state = STAMP_DONE };
+
+    if (!doc && !given)
+        error_set_memory(err);
+    if (!doc || guest_keep_secrets(doc, own, err) < 0)
+        return NULL;
+    snprintf(stamp.job, sizeof(stamp.job), "%s", job->id);
+    snprintf(stamp.type, sizeof(stamp.type), "%s", job->type->name);
+    return stamp_put_guest(doc, &stamp, err) < 0 ? NULL : xml_text(doc, err);
 }

@@ -57,6 +57,11 @@ char *guest_image_uuid(const struct guest_image *image);
 /* Writes image->stamp into the image, and `doc`. ERROR_LIBVIRT where there is no room for it. */
 int guest_image_put_stamp(struct job *job, const char *path, struct guest_image *image, struct error *err);
 
+/* What is to be in the image, or to run: params.xml, or else `own`, with the job's stamp. It says done from the start: whether it
+ * is, the file or the guest tells, and a guest that is restored from it is not to be taken for one whose making was broken
+ * off. The secrets of `own` stay (guest_keep_secrets). NULL: error. */
+char *guest_image_xml(struct job *job, xmlDocPtr own, struct error *err);
+
 /* guest_image_file.c */
 
 /* Looks into the file: tells PARTIAL and EMPTY from OTHER, format, and state. Where the folder has no pool, one is made for

@@ -139,6 +139,10 @@ int guest_sweep(struct job *job, bool template, struct error *err);
 /* guest_undefine.c: VIR_DOMAIN_UNDEFINE_* for all that libvirt keeps beside the guest's definition, which is `doc`. */
 unsigned int guest_undefine_flags(virDomainPtr dom, xmlDocPtr doc, bool keep_nvram);
 
+/* guest_secrets.c: where `doc`, which a requester may have made of what he was shown, leaves out the password of a display, puts
+ * in that of `own`, the guest's XML with its secrets: without any, everybody may look. One that it has stays. */
+int guest_keep_secrets(xmlDocPtr doc, xmlDocPtr own, struct error *err);
+
 /* guest_volumes.c: deletes the volumes of the disks in `doc`, what must or can not go is kept. Adds to the arrays
  * `deleted` {device, pool, volume, path} and `kept` {device, path?, reason}. */
 int guest_volumes_delete(struct job *job, virDomainPtr dom, xmlDocPtr doc, json_t *deleted, json_t *kept,

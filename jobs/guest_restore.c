@@ -130,24 +130,6 @@ static int restore_mark(struct restore *restore, struct error *err)
                         refused.libvirt_message);
 }
 
-/* What is to run, with the job's stamp. It says done from the start, as in guest.save. */
-static char *restore_xml(struct restore *restore, struct error *err)
-{
-    const char *given = job_string(restore->job->params, "xml", NULL);
-    AUTO(string) char *own = given ? NULL : xml_text(restore->image.doc, err);
-    struct stamp stamp = { .state = STAMP_DONE };
-    AUTO(xml_doc) xmlDocPtr doc = NULL;
-
-    if (!given && !own)
-        return NULL;
-    snprintf(stamp.job, sizeof(stamp.job), "%s", restore->job->id);
-    snprintf(stamp.type, sizeof(stamp.type), "%s", restore->job->type->name);
-    if (!(doc = xml_parse(given ? given : own, "domain", given ? "/params/xml" : NULL, err)) ||
-        stamp_put_guest(doc, &stamp, err) < 0)
-        return NULL;
-    return xml_text(doc, err);
-}
-
 static unsigned int restore_flags(const struct job *job)
 {
     const char *state = job_string(job->params, "state", "");
@@ -219,7 +201,7 @@ static int restore_find(struct restore *restore, struct error *err)
 
 static int restore_run(struct restore *restore, struct error *err)
 {
-    AUTO(string) char *xml = restore_xml(restore, err);
+    AUTO(string) char *xml = guest_image_xml(restore->job, restore->image.doc, err);
 
     if (!xml || job_safe_point(restore->job, err) < 0 || restore_undo(restore, err) < 0 ||
         restore_mark(restore, err) < 0)

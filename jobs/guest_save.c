@@ -86,25 +86,17 @@ static int save_check(struct save *save, struct error *err)
                                  "guest '%s' is off: there is nothing to save", guest);
 }
 
-/* The XML that goes into the image, with the stamp. It says done from the start: whether it is, the file tells, and a guest
- * that is restored from it is not to be taken for one whose making was broken off. */
+/* The XML that goes into the image. */
 static char *save_xml(struct save *save, struct error *err)
 {
-    const char *given = job_string(save->job->params, "xml", NULL);
     AUTO(string)
-    char *own =
-        given ? NULL : virDomainGetXMLDesc(save->dom, VIR_DOMAIN_XML_SECURE | VIR_DOMAIN_XML_MIGRATABLE);
-    struct stamp stamp = { .state = STAMP_DONE };
+    char *text = virDomainGetXMLDesc(save->dom, VIR_DOMAIN_XML_SECURE | VIR_DOMAIN_XML_MIGRATABLE);
     AUTO(xml_doc) xmlDocPtr doc = NULL;
 
-    if (!given && !own)
+    if (!text)
         return error_set_libvirt(err, "reading the XML of guest '%s'", virDomainGetName(save->dom)), NULL;
-    snprintf(stamp.job, sizeof(stamp.job), "%s", save->job->id);
-    snprintf(stamp.type, sizeof(stamp.type), "%s", save->job->type->name);
-    if (!(doc = xml_parse(given ? given : own, "domain", given ? "/params/xml" : NULL, err)) ||
-        stamp_put_guest(doc, &stamp, err) < 0)
-        return NULL;
-    return xml_text(doc, err);
+    doc = xml_parse(text, "domain", NULL, err);
+    return doc ? guest_image_xml(save->job, doc, err) : NULL;
 }
 
 static unsigned int save_flags(const struct job *job)
