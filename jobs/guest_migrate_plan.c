@@ -232,6 +232,35 @@ static void typed_add_disks(struct typed *typed, const json_t *disks)
         typed_add_string(typed, VIR_MIGRATE_PARAM_MIGRATE_DISKS, json_string_value(disk));
 }
 
+/* With the passwords that it leaves out. `flags`: of the guest's XML that has them. */
+static int typed_add_xml(struct typed *typed, const char *name, const struct migration *m, const char *key,
+                         unsigned int flags, struct error *err)
+{
+    const char *given = job_string(m->job->params, key, NULL);
+    AUTO(string)
+    char *text = given && m->dom ? virDomainGetXMLDesc(m->dom, flags | VIR_DOMAIN_XML_SECURE) : NULL;
+    AUTO(xml_doc) xmlDocPtr own = text ? xml_parse(text, "domain", NULL, err) : NULL;
+    AUTO(xml_doc) xmlDocPtr doc = own ? xml_parse(given, "domain", NULL, err) : NULL;
+    AUTO(string) char *kept = NULL;
+
+    if (!given || !m->dom)
+        return typed_add_string(typed, name, given), 0;
+    if (!text)
+        return error_set_libvirt(err, "reading the XML of guest '%s'", m->name);
+    if (!doc || guest_keep_secrets(doc, own, err) < 0 || !(kept = xml_text(doc, err)))
+        return -1;
+    typed_add_string(typed, name, kept);
+    return 0;
+}
+
+static int typed_add_xmls(struct typed *typed, const struct migration *m, struct error *err)
+{
+    if (typed_add_xml(typed, VIR_MIGRATE_PARAM_DEST_XML, m, "xml", 0, err) < 0)
+        return -1;
+    return typed_add_xml(typed, VIR_MIGRATE_PARAM_PERSIST_XML, m, "persistent_xml", VIR_DOMAIN_XML_INACTIVE,
+                         err);
+}
+
 /* Through a tunnel QEMU needs no address; and nothing is limited of what is only a definition. */
 int migration_plan_params(const struct migration *m, virTypedParameterPtr *ret_params, int *ret_count,
                           struct error *err)
@@ -240,20 +269,23 @@ int migration_plan_params(const struct migration *m, virTypedParameterPtr *ret_p
     const struct migration_plan *plan = &m->plan;
     bool tunnelled = plan->flags & VIR_MIGRATE_TUNNELLED;
     struct typed typed = { 0 };
+    int rc;
 
     typed_add_string(&typed, VIR_MIGRATE_PARAM_URI, tunnelled ? NULL : m->migrate_uri);
     typed_add_string(&typed, VIR_MIGRATE_PARAM_DEST_NAME, job_string(params, "name", NULL));
-    typed_add_string(&typed, VIR_MIGRATE_PARAM_DEST_XML, job_string(params, "xml", NULL));
-    typed_add_string(&typed, VIR_MIGRATE_PARAM_PERSIST_XML, job_string(params, "persistent_xml", NULL));
     typed_add_limit(&typed, VIR_MIGRATE_PARAM_BANDWIDTH, plan->bandwidth_mibs);
     if (plan->post_copy)
         typed_add_limit(&typed, VIR_MIGRATE_PARAM_BANDWIDTH_POSTCOPY, plan->bandwidth_mibs);
     typed_add_connections(&typed, (int)job_integer(params, "parallel", 0));
     typed_add_disks(&typed, plan->copy != MIGRATION_COPY_NONE ? plan->disks : NULL);
+    rc = typed_add_xmls(&typed, m, err);
+    if (rc == 0 && typed.failed)
+        rc = error_set_memory(err);
+    if (rc < 0) {
+        virTypedParamsFree(typed.params, typed.count);
+        return -1;
+    }
     *ret_params = typed.params;
     *ret_count = typed.count;
-    if (!typed.failed)
-        return 0;
-    virTypedParamsFree(typed.params, typed.count);
-    return error_set_memory(err);
+    return 0;
 }

@@ -177,6 +177,38 @@ START_TEST(values_become_typed_parameters)
 }
 END_TEST
 
+/* Of two displays, one of which has been given another. */
+START_TEST(passwords_that_an_xml_leaves_out_go_along)
+{
+    AUTO(domain)
+    virDomainPtr dom = virDomainDefineXML(
+        fixture_conn, "<domain type='test'><name>web-7</name><memory>8192</memory><os><type>hvm</type></os>"
+                      "<devices><graphics type='vnc' passwd='one' connected='keep'/>"
+                      "<graphics type='spice' passwd='two'/></devices></domain>");
+    AUTO(json)
+    json_t *given = json_pack("{s:s, s:s}", "xml",
+                              "<domain><devices><graphics type='spice'/><graphics type='vnc'/>"
+                              "<graphics type='vnc'/></devices></domain>",
+                              "persistent_xml",
+                              "<domain><devices><graphics type='vnc' passwd='new'/></devices></domain>");
+    struct job job = { .params = given };
+    struct migration m = { .job = &job, .dom = dom };
+    virTypedParameterPtr params = NULL;
+    int count = 0;
+
+    ck_assert(dom != NULL && given != NULL);
+    ck_assert_int_eq(migration_plan_read(given, true, &m.plan, NULL), 0);
+    ck_assert_int_eq(migration_plan_params(&m, &params, &count, NULL), 0);
+    ck_assert_str_eq(string_param(params, count, VIR_MIGRATE_PARAM_DEST_XML, 0),
+                     "<domain><devices><graphics type=\"spice\" passwd=\"two\"/>"
+                     "<graphics type=\"vnc\" passwd=\"one\" connected=\"keep\"/>"
+                     "<graphics type=\"vnc\"/></devices></domain>\n");
+    ck_assert(strstr(string_param(params, count, VIR_MIGRATE_PARAM_PERSIST_XML, 0), "passwd=\"new\"") !=
+              NULL);
+    virTypedParamsFree(params, count);
+}
+END_TEST
+
 START_TEST(a_tunnel_needs_no_address)
 {
     AUTO(json) json_t *given = params_of("{'tunnelled': true}");
@@ -289,6 +321,7 @@ int main(void)
         what_does_not_go_together_is_refused_where_it_is_asked_for,
         what_is_given_as_it_is_by_default_is_not_refused,
         values_become_typed_parameters,
+        passwords_that_an_xml_leaves_out_go_along,
         a_tunnel_needs_no_address,
         a_live_migration_is_judged_by_both_sides,
         a_definition_here_may_stay_where_that_was_asked_for,
