@@ -230,6 +230,8 @@ static int image_read(const struct image_file *file, struct guest_image *image, 
         return 0;
     if (volume_read_front(file->vol, front, FRONT_SIZE, &length, err) < 0)
         return -1;
+    if (length == 0 && info.capacity > 0) /* the pool's driver cannot read it */
+        return 0;
     return image_take_front(front, length, image, err);
 }
 

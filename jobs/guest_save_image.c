@@ -18,13 +18,13 @@ static int info_refuse(const char *path, const struct guest_image *image, struct
                         image->fault ? ": " : "", image->fault ? image->fault : "");
 }
 
-/* NULL for what is not known. */
+/* NULL for what is not known. In a file that libvirt has not read there may be anything. */
 static json_t *info_guest(const struct guest_image *image)
 {
     AUTO(string) char *name = guest_image_name(image);
     AUTO(string) char *uuid = guest_image_uuid(image);
 
-    return name && uuid ? json_pack("{s:s, s:s}", "name", name, "uuid", uuid) : NULL;
+    return name && uuid && guest_is_uuid(uuid) ? json_pack("{s:s, s:s}", "name", name, "uuid", uuid) : NULL;
 }
 
 static json_t *info_time(int64_t ms)
