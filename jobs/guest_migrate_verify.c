@@ -198,6 +198,16 @@ static void clear_remnant(struct migration *m)
     job_peer_end(m->job, m->destination, conn);
 }
 
+/* What the guest has beside its definition stays, for the hosts may share it, and it runs on it there. */
+static unsigned int flags_to_undefine(virDomainPtr dom, xmlDocPtr doc)
+{
+    unsigned int flags = guest_undefine_flags(dom, doc, true);
+
+    if (flags & VIR_DOMAIN_UNDEFINE_TPM)
+        flags ^= VIR_DOMAIN_UNDEFINE_TPM | VIR_DOMAIN_UNDEFINE_KEEP_TPM;
+    return flags;
+}
+
 static void undefine_here(struct migration *m, virConnectPtr conn)
 {
     AUTO(domain) virDomainPtr dom = virDomainLookupByUUIDString(conn, m->uuid);
@@ -207,7 +217,7 @@ static void undefine_here(struct migration *m, virConnectPtr conn)
     if (!doc || !still_is(m, PLACE_HALF))
         return;
     kill_point("before-undefine-source");
-    virDomainUndefineFlags(dom, guest_undefine_flags(dom, doc, false));
+    virDomainUndefineFlags(dom, flags_to_undefine(dom, doc));
     kill_point("after-undefine-source");
 }
 
