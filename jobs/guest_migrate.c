@@ -11,7 +11,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "monotonic.h"
 #include "xml.h"
+
+/* How long one that was begun may take until something of the guest is at its destination. */
+#define COMING_MS       10000
+#define COMING_PAUSE_MS 200
 
 static void migration_done(struct migration *m)
 {
@@ -92,16 +97,17 @@ static int migration_read_here(struct migration *m, struct error *err)
                                    err);
 }
 
-/* By its old name or its new one. */
+/* By its UUID, or by the name that it is to have there: one that has its old name may be any other. */
 static int find_there(struct migration *m, virConnectPtr there, struct error *err)
 {
     const char *guest = job_string(m->job->params, "guest", "");
     const char *renamed = job_string(m->job->params, "name", NULL);
     AUTO(domain) virDomainPtr dom = NULL;
     AUTO(string) char *text = NULL;
+    bool by_name = renamed && !guest_is_uuid(guest);
 
-    if (guest_find(there, guest, &dom, err) < 0 ||
-        (!dom && renamed && guest_find(there, renamed, &dom, err) < 0))
+    if (by_name ? guest_find_by(there, virDomainLookupByName, renamed, &dom, err) < 0
+                : guest_find(there, guest, &dom, err) < 0)
         return -1;
     if (!dom)
         return error_set_at(err, ERROR_NOT_FOUND, "/params/guest", "there is no guest '%s', nor at '%s'",
@@ -192,13 +198,16 @@ static int migration_result(struct migration *m, json_t **ret_result, struct err
 static int dry_run_look(struct migration *m, struct error *err)
 {
     migration_look(m);
-    if (m->dom)
-        return migration_check(m, err);
-    if (m->place == PLACE_THERE)
+    if (m->place == PLACE_THERE || m->place == PLACE_HALF)
         migration_check_note(m, "guest", MIGRATION_OK, ERROR_NONE, NULL, "it is there already");
-    else
+    else if (m->dom)
+        return migration_check(m, err);
+    else if (m->sides.there.sight == SIGHT_OFF)
         migration_check_note(m, "guest", MIGRATION_FAILED, ERROR_CONFLICT, "/params/guest",
                              "it is there already, but off");
+    else
+        migration_check_note(m, "guest", MIGRATION_FAILED, ERROR_BUSY, "/params/guest",
+                             "it is not here, and cannot be seen to be on there");
     return 0;
 }
 
@@ -237,6 +246,21 @@ static int migration_begin(struct migration *m, struct error *err)
     return migration_drive(m, err) == 1 ? 0 : -1;
 }
 
+/* Whether what is at work brings it there, and not, begun by somebody else, to another host: then it is in the way. Of one
+ * that was just begun nothing is there yet. */
+static bool migration_comes_there(struct migration *m)
+{
+    int64_t until_ms = monotonic_now_ms() + COMING_MS;
+
+    while (m->place == PLACE_AT_WORK && monotonic_now_ms() < until_ms &&
+           (m->sides.there.sight == SIGHT_ABSENT || m->sides.there.sight == SIGHT_OFF)) {
+        migration_pause(m, COMING_PAUSE_MS);
+        migration_look(m);
+    }
+    return m->place == PLACE_AT_WORK && m->sides.there.sight != SIGHT_ABSENT &&
+           m->sides.there.sight != SIGHT_OFF;
+}
+
 /* What an earlier attempt has left of it. 1 it is there, 0 it is here, -1. */
 static int migration_take_over(struct migration *m, struct error *err)
 {
@@ -245,7 +269,11 @@ static int migration_take_over(struct migration *m, struct error *err)
     job_step_named(m->job, "look");
     if (migration_verify(m, err) < 0)
         return -1;
-    m->taken_over = m->place == PLACE_AT_WORK;
+    if (m->place == PLACE_AT_WORK) {
+        m->taken_over = migration_comes_there(m);
+        if (!m->taken_over && migration_verify(m, err) < 0)
+            return -1;
+    }
     if (m->taken_over || m->place == PLACE_THERE)
         job_adopted(m->job);
     if (m->taken_over)
@@ -254,7 +282,8 @@ static int migration_take_over(struct migration *m, struct error *err)
         return moved;
     if (m->place == PLACE_THERE)
         return 1;
-    if (m->dom && (m->place == PLACE_HERE || m->place == PLACE_DEFINED || m->place == PLACE_NOWHERE))
+    if (m->dom && (m->place == PLACE_HERE || m->place == PLACE_DEFINED || m->place == PLACE_NOWHERE ||
+                   m->place == PLACE_AT_WORK))
         return job_safe_point(m->job, err) < 0 ? -1 : 0;
     return migration_tell(m, err);
 }
@@ -317,11 +346,20 @@ static void migration_clear_storage(struct migration *m, struct error *err)
     if (!migration_has_stayed(m) || err->code == ERROR_INTERRUPTED ||
         migration_storage_settle(m, false, &left) == 0)
         return;
-    if (error_is_transient(&left))
-        *err = left;
-    else
-        error_set(err, err->code, "%.200s; volumes are left at '%s': %.200s", err->message, m->destination,
-                  left.message);
+    if (left.code == ERROR_HOST_UNAVAILABLE)
+        left.code = ERROR_CONNECTION_LOST; /* also a job that was cancelled is to look again */
+    error_set(err, error_is_transient(&left) ? left.code : err->code,
+              "%.200s; volumes are left at '%s': %.200s", err->message, m->destination, left.message);
+}
+
+/* It is there, and has not failed where no more than that can be told, as when the destination goes away now. */
+static int migration_end(struct migration *m, json_t **ret_result, struct error *err)
+{
+    job_uncertain(m->job);
+    if ((m->storage || m->job->again) && migration_storage_settle(m, true, err) < 0)
+        return -1;
+    progress_finish(job_progress(m->job));
+    return migration_result(m, ret_result, err);
 }
 
 int guest_migrate(struct job *job, json_t **ret_result, struct error *err)
@@ -334,16 +372,13 @@ int guest_migrate(struct job *job, json_t **ret_result, struct error *err)
     if (job_flag(job->params, "dry_run", false))
         return migration_dry_run(&m, ret_result, err);
     rc = migration_move(&m, err);
-    if (rc < 0 && (m.storage || job->again))
+    if (rc == 0)
+        return migration_end(&m, ret_result, err);
+    if (m.storage || job->again)
         migration_clear_storage(&m, err);
-    if (rc < 0) /* what was tried in vain */
-        *ret_result = json_array_size(m.actions) > 0
-                          ? json_pack("{s:O, s:O}", "actions", m.actions, "checks", m.checks)
-                          : NULL;
-    if (rc < 0 || ((m.storage || job->again) && migration_storage_settle(&m, true, err) < 0))
-        return -1;
-    progress_finish(job_progress(job));
-    return migration_result(&m, ret_result, err);
+    if (json_array_size(m.actions) > 0) /* what was tried in vain */
+        *ret_result = json_pack("{s:O, s:O}", "actions", m.actions, "checks", m.checks);
+    return rc;
 }
 
 int guest_migrate_sweep(struct job *job, struct error *err)
