@@ -120,12 +120,14 @@ static void steer_act_on(struct migration_steer *s, enum steer_action due, const
 {
     struct steer *steer = &s->m->steering;
 
+    if (!job_is_ours(s->m->job))
+        return;
     if (!s->set_out) {
         s->set_out = true;
         steer_act(s, STEER_NOTHING, steer->downtime_ms);
         return;
     }
-    if (due == STEER_NOTHING || !job_is_ours(s->m->job))
+    if (due == STEER_NOTHING)
         return;
     if (due == STEER_AUTO_CONVERGE && steer_converges(s, stats)) {
         steer_done(steer, due, false, monotonic_now_ms());
@@ -175,13 +177,15 @@ static void steer_adopt_downtime(struct migration *m)
         m->steering.downtime_ms = ms;
 }
 
+/* The one that is followed after a broken connection goes on as it was. */
 static void steer_set_out(struct migration_steer *s)
 {
     struct migration *m = s->m;
-    bool anew = m->steering.policy != NULL;
+    bool first = m->steering.policy == NULL, followed = m->place == PLACE_AT_WORK;
 
-    progress_phase(job_progress(m->job), anew ? "converging" : "migrating", "bytes");
-    if (anew)
+    if (first || !followed)
+        progress_phase(job_progress(m->job), first ? "migrating" : "converging", "bytes");
+    if (!first)
         return;
     steer_init(&m->steering, &m->policy);
     m->begun_ms = monotonic_now_ms();
