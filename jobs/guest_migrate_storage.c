@@ -365,7 +365,8 @@ int migration_storage_sweep(struct job *job, struct error *err)
     virConnectPtr there = NULL;
     int rc;
 
-    if (strcmp(job_string(job->params, "copy_storage", "none"), "none") == 0)
+    if (strcmp(job_string(job->params, "copy_storage", "none"), "none") == 0 ||
+        job_flag(job->params, "dry_run", false))
         return 0;
     if (job_peer_begin(job, destination, &there, err) < 0)
         return -1;
