@@ -353,6 +353,9 @@ int migration_tell(struct migration *m, struct error *err)
     side_describe(&m->sides.there, there, sizeof(there));
     if (tellings[m->place].uncertain)
         job_uncertain(m->job);
-    return error_set(err, tellings[m->place].code, "%s: guest '%s' is %s at '%s', %s at '%s'",
-                     tellings[m->place].what, m->name, here, m->job->host, there, m->destination);
+    error_set(err, tellings[m->place].code, "%s: guest '%s' is %s at '%s', %s at '%s'",
+              tellings[m->place].what, m->name, here, m->job->host, there, m->destination);
+    if (m->place == PLACE_UNKNOWN && m->sides.here.sight != SIGHT_UNKNOWN)
+        error_locate(err, "/params/destination"); /* that is the host which could not be asked */
+    return -1;
 }

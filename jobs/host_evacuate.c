@@ -89,7 +89,7 @@ static void error_relocate(struct error *err)
     memcpy(err->where, where, sizeof(where));
 }
 
-/* The host of the job, that is; one that is a destination is told at its parameter. */
+/* Of the host of the job, that is; one that is a destination is told at its parameter, and in the middle all the same. */
 static bool outcome_is_loss(const struct job_part_outcome *outcome)
 {
     const struct error *err = &outcome->error;
@@ -107,6 +107,7 @@ static void evacuee_take_outcome(struct evacuee *evacuee, struct job_part_outcom
     evacuee->adopted |= outcome->adopted;
     evacuee->uncertain = outcome->uncertain;
     evacuee->lost = outcome_is_loss(outcome);
+    evacuee->lost_here = evacuee->lost && !outcome->error.has_where;
     error_relocate(&evacuee->error);
 }
 
@@ -115,7 +116,8 @@ static bool outcome_is_refusal(const struct job_part_outcome *outcome)
 {
     const struct error *err = &outcome->error;
 
-    if (outcome->uncertain || !err->has_where || strcmp(err->where, "/params/guest") == 0)
+    if (outcome->uncertain || outcome_is_loss(outcome) || !err->has_where ||
+        strcmp(err->where, "/params/guest") == 0)
         return false;
     return strcmp(outcome->step, "check") == 0 || strcmp(err->where, "/params/destination") == 0;
 }
@@ -212,6 +214,7 @@ static void evacuee_note_lost(struct evacuee *evacuee)
     struct error *broken = &evacuee->evacuation->broken;
     SCOPE_LOCK(&evacuee->evacuation->lock);
 
+    evacuee->evacuation->host_is_away |= evacuee->lost_here;
     if (!evacuee->lost || broken->code != ERROR_NONE)
         return;
     *broken = evacuee->error;
@@ -227,7 +230,7 @@ static bool evacuee_may_begin(const struct evacuee *evacuee)
 /* The next one that waits, with the lock held; NULL: none, or no more are begun. */
 static struct evacuee *evacuation_next(struct evacuation *evacuation)
 {
-    while (evacuation->broken.code == ERROR_NONE && evacuation->next < evacuation->guest_count) {
+    while (!evacuation->host_is_away && evacuation->next < evacuation->guest_count) {
         struct evacuee *evacuee = &evacuation->guests[evacuation->next++];
 
         if (evacuee->state == EVACUEE_WAITING)
@@ -250,7 +253,7 @@ static void evacuee_begin(struct evacuee *evacuee)
     if (!evacuee_may_begin(evacuee))
         return;
     wanted = evacuee_look(evacuee, &evacuee->error);
-    evacuee->lost = wanted < 0;
+    evacuee->lost = evacuee->lost_here = wanted < 0;
     if (wanted > 0)
         evacuee_move(evacuee);
     else

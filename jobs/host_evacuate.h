@@ -44,7 +44,8 @@ struct evacuee {
     bool stalled;
     json_t *transfer, *rollback; /* NULL: none */
     bool changed, adopted, uncertain;
-    bool lost; /* the host went away: what was begun may go on */
+    bool lost;      /* a host went away: what was begun may go on */
+    bool lost_here; /* that is the host of the job, and no destination */
 };
 
 /* Where guests may go. */
@@ -65,8 +66,9 @@ struct evacuation {
 
     pthread_mutex_t lock; /* guards what follows; a part's progress is locked before it, the job's after it */
     size_t next;          /* the first guest that nobody has taken yet */
-    struct error broken;  /* the connection to the host is: no more guests are begun; ERROR_NONE */
-    int64_t told_ms;      /* monotonic: when the detail of the progress was last made */
+    struct error broken; /* the first connection that was, so that the next attempt has to look; ERROR_NONE */
+    bool host_is_away;   /* the one of the job: no more guests are begun */
+    int64_t told_ms;     /* monotonic: when the detail of the progress was last made */
 };
 
 /* host_evacuate_find.c */
