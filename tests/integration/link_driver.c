@@ -339,7 +339,9 @@ static void set(char *argument)
 
 int main(int argc, char **argv)
 {
-    static struct config_host host = { .name = (char *)"node1", .uri = (char *)"test:///default" };
+    static struct config_host host = { .name = (char *)"node1",
+                                       .uri = (char *)"test:///default",
+                                       .serve = true };
     static const struct link_events events = { .open = on_open,
                                                .delivery = on_delivery,
                                                .closed = on_closed };
