@@ -163,6 +163,7 @@ static bool evacuee_place(struct evacuee *evacuee)
     if (host == EVACUATION_NOWHERE)
         return false;
     evacuee->destination = host;
+    evacuee->percent = 0;
     evacuee->state = EVACUEE_MOVING; /* counts from now on for who chooses next */
     return true;
 }

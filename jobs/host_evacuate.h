@@ -39,8 +39,8 @@ struct evacuee {
     /* The evacuation's lock guards what follows. */
     enum evacuee_state state;
     int destination;
-    uint64_t done; /* of `memory`; never falls */
-    double percent;
+    uint64_t done;  /* of `memory`; never falls */
+    double percent; /* of this attempt */
     bool stalled;
     json_t *transfer, *rollback; /* NULL: none */
     bool changed, adopted, uncertain;

@@ -5,6 +5,12 @@
 
 #include "host_evacuate.h"
 
+/* What went to another destination before, in vain, has still to come. */
+static uint64_t evacuee_coming(const struct evacuee *evacuee)
+{
+    return evacuee->memory - (uint64_t)((double)evacuee->memory * evacuee->percent / 100);
+}
+
 uint64_t evacuation_coming(const struct evacuation *evacuation, int host)
 {
     uint64_t coming = 0;
@@ -13,7 +19,7 @@ uint64_t evacuation_coming(const struct evacuation *evacuation, int host)
         const struct evacuee *evacuee = &evacuation->guests[i];
 
         if (evacuee->state == EVACUEE_MOVING && evacuee->destination == host && !evacuee->off)
-            coming += evacuee->memory - evacuee->done;
+            coming += evacuee_coming(evacuee);
     }
     return coming;
 }

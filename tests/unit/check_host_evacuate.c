@@ -32,6 +32,7 @@ static void on_its_way(int i, int host, uint64_t done_mib)
     guests[i].state = EVACUEE_MOVING;
     guests[i].destination = host;
     guests[i].done = done_mib * MIB;
+    guests[i].percent = (double)done_mib * 100 / 50;
 }
 
 static void assert_goes_to(int host)
@@ -77,6 +78,16 @@ START_TEST(what_has_come_already_is_taken_off_only_once)
         on_its_way(i, 1, 40);
     ck_assert_uint_eq(evacuation_coming(&evacuation, 1), 30 * MIB);
     assert_goes_to(1);
+}
+END_TEST
+
+START_TEST(what_went_elsewhere_before_has_still_to_come)
+{
+    for (int i = 0; i < 4; i++) {
+        on_its_way(i, 1, 40);
+        guests[i].percent = 0;
+    }
+    assert_goes_to(2);
 }
 END_TEST
 
@@ -151,6 +162,7 @@ int main(void)
     tcase_add_test(tests, by_order_the_first_with_room_has_it);
     tcase_add_test(tests, what_is_on_its_way_there_is_taken_off);
     tcase_add_test(tests, what_has_come_already_is_taken_off_only_once);
+    tcase_add_test(tests, what_went_elsewhere_before_has_still_to_come);
     tcase_add_test(tests, what_is_no_longer_on_its_way_does_not_count);
     tcase_add_test(tests, a_host_that_has_refused_it_is_not_asked_again);
     tcase_add_test(tests, a_host_that_is_away_is_left_out);
