@@ -48,6 +48,16 @@ static void attempt_call(struct migration *m, virTypedParameterPtr params, int c
     kill_point("after-migrate");
 }
 
+/* Why it was ended counts also where that takes until the next look. */
+static void attempt_end_steering(struct migration *m, struct attempt *attempt)
+{
+    struct migration_steered steered;
+
+    migration_steer_end(m, &steered);
+    if (!attempt->steered.stalled && !attempt->steered.anew)
+        attempt->steered = steered;
+}
+
 static int attempt_begin(struct migration *m, struct attempt *attempt, struct error *err)
 {
     virTypedParameterPtr params = NULL;
@@ -60,7 +70,7 @@ static int attempt_begin(struct migration *m, struct attempt *attempt, struct er
         return -1;
     }
     attempt_call(m, params, count, attempt);
-    migration_steer_end(m, &attempt->steered);
+    attempt_end_steering(m, attempt);
     virTypedParamsFree(params, count);
     return 0;
 }
@@ -72,11 +82,13 @@ static int attempt_follow(struct migration *m, struct attempt *attempt, struct e
     struct error ended = ERROR_INIT;
 
     job_step_named(m->job, "migrate");
-    if (migration_steer_begin(m, err) < 0)
+    if (migration_steer_begin(m, err) < 0) {
+        job_uncertain(m->job); /* it goes on, and nobody looks */
         return -1;
+    }
     if (migration_steer_wait(m, &ended) < 0)
         migration_pause(m, 500);
-    migration_steer_end(m, &attempt->steered);
+    attempt_end_steering(m, attempt);
     return 0;
 }
 
