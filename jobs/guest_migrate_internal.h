@@ -115,7 +115,6 @@ struct migration_steered {
                    * ERROR_STALLED, and `why` says so for a person */
     bool
         anew; /* it was aborted to be begun anew, with auto-converge: where the guest is here, that is done */
-    bool stopped; /* it was aborted, for the job is to stop */
     char why[256];
     struct guest_stats stats; /* the last figures; type NONE: none were seen */
 };

@@ -239,7 +239,7 @@ void migration_steer_end(struct migration *m, struct migration_steered *ret_stee
     *ret_steered = (struct migration_steered){ .stats = { .type = VIR_DOMAIN_JOB_NONE } };
     if (!s)
         return;
-    ret_steered->stopped = job_abort_end(s->abort);
+    job_abort_end(s->abort);
     guest_watch_end(s->watch, &ret_steered->stats);
     steer_take_act(s, true);
     ret_steered->stalled = s->ended_by == STEER_ABORT;
