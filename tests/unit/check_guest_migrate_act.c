@@ -61,7 +61,7 @@ END_TEST
 
 START_TEST(an_action_without_a_host_fails)
 {
-    ck_assert_int_ne(run("test:///nowhere.xml", STEER_ABORT).code, ERROR_NONE);
+    ck_assert_int_ne(run("qemu+unix:///system?socket=/nowhere", STEER_ABORT).code, ERROR_NONE);
 }
 END_TEST
 
