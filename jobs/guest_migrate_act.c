@@ -9,12 +9,12 @@
 #include "guest_migrate_internal.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "monotonic.h"
+#include "thread.h"
 
 #define PATIENCE_MS 30000
 
@@ -89,24 +89,6 @@ static void *act_main(void *opaque)
     return NULL;
 }
 
-/* Signals are for the main thread. */
-static int act_spawn(struct migration_act *act)
-{
-    pthread_attr_t attributes;
-    sigset_t all, before;
-    pthread_t thread;
-    int failure;
-
-    sigfillset(&all);
-    pthread_attr_init(&attributes);
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    failure = pthread_create(&thread, &attributes, act_main, act);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    return failure;
-}
-
 /* The caller's side. */
 
 static struct migration_act *act_new(enum steer_action action, uint64_t downtime_ms)
@@ -133,7 +115,7 @@ struct migration_act *migration_act_begin(const char *uri, const char *uuid, enu
         return NULL;
     snprintf(act->uuid, sizeof(act->uuid), "%s", uuid);
     atomic_fetch_add(&act->references, 1);
-    if (act_spawn(act) != 0) {
+    if (thread_start_detached(act_main, act) != 0) {
         act_unref(act);
         return NULL;
     }

@@ -9,11 +9,11 @@
 #include "guest_watch.h"
 
 #include <errno.h>
-#include <signal.h>
 
 #include "guest_internal.h"
 #include "hypervisor.h"
 #include "monotonic.h"
+#include "thread.h"
 
 #define RETRY_MS     500   /* until the next attempt at a connection */
 #define WAIT_MS      500   /* between two safe points */
@@ -266,19 +266,6 @@ static void *watch_main(void *opaque)
     return NULL;
 }
 
-/* Signals are for the main thread. */
-static int watch_spawn(struct guest_watch *watch)
-{
-    sigset_t all, before;
-    int failure;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    failure = pthread_create(&watch->thread, NULL, watch_main, watch);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return failure;
-}
-
 /* The handler's side. */
 
 static void watch_free(struct guest_watch *watch)
@@ -302,7 +289,7 @@ int guest_watch_begin(struct job *job, virDomainPtr dom, const struct guest_watc
     watch->iteration_id = watch->completed_id = -1;
     if (virDomainGetUUIDString(dom, watch->uuid) < 0)
         return error_set_libvirt(err, "preparing to watch guest '%s'", virDomainGetName(dom));
-    if (watch_spawn(watch) != 0)
+    if (thread_start(&watch->thread, watch_main, watch) != 0)
         return error_set(err, ERROR_INTERNAL, "no thread to watch guest '%s'", virDomainGetName(dom));
     *ret_watch = STEAL(&watch);
     return 0;

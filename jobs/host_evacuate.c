@@ -9,11 +9,11 @@
 
 #include "host_evacuate.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "guest_migrate_internal.h"
+#include "thread.h"
 
 static void evacuation_init(struct evacuation *evacuation, struct job *job)
 {
@@ -271,18 +271,14 @@ static void *evacuation_main(void *opaque)
     return NULL;
 }
 
-/* Signals are for the main thread. A thread that cannot be had is done without: the job's own is one of them. */
+/* A thread that cannot be had is done without: the job's own is one of them. */
 static void evacuation_move_all(struct evacuation *evacuation)
 {
     int wanted = (int)job_integer(evacuation->job->params, "parallel", 2) - 1, count = 0;
     pthread_t threads[EVACUATION_PARALLEL_MAX];
-    sigset_t all, before;
 
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    while (count < wanted && pthread_create(&threads[count], NULL, evacuation_main, evacuation) == 0)
+    while (count < wanted && thread_start(&threads[count], evacuation_main, evacuation) == 0)
         count++;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     evacuation_main(evacuation);
     while (count > 0)
         pthread_join(threads[--count], NULL);

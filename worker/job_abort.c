@@ -13,13 +13,13 @@
 #include "job_abort.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 
 #include "cleanup.h"
 #include "hypervisor.h"
 #include "monotonic.h"
+#include "thread.h"
 
 #define PATIENCE_MS  30000
 #define PAUSE_MIN_MS 100
@@ -136,24 +136,6 @@ static void *abort_main(void *opaque)
     return NULL;
 }
 
-/* Signals are for the main thread. */
-static int abort_spawn(struct job_abort *abort)
-{
-    pthread_attr_t attributes;
-    sigset_t all, before;
-    pthread_t thread;
-    int failure;
-
-    sigfillset(&all);
-    pthread_attr_init(&attributes);
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    failure = pthread_create(&thread, &attributes, abort_main, abort);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    return failure;
-}
-
 /* The handler's side. */
 
 /* A job_stop_function. A job that was given up goes on in libvirt for the worker that takes it over. */
@@ -166,7 +148,7 @@ static void abort_on_stop(void *opaque, bool given_up)
         return;
     atomic_fetch_add(&abort->references, 1);
     abort->tried_ms = monotonic_now_ms();
-    abort->at_work = abort_spawn(abort) == 0;
+    abort->at_work = thread_start_detached(abort_main, abort) == 0;
     if (!abort->at_work)
         abort_unref(abort);
 }

@@ -6,11 +6,11 @@
 #include "progress.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 
 #include "cleanup.h"
 #include "monotonic.h"
+#include "thread.h"
 
 struct progress_sampler {
     struct progress *progress;
@@ -47,19 +47,6 @@ static void *sampler_run(void *opaque)
     return NULL;
 }
 
-/* Signals are for the main thread. */
-static int sampler_spawn(struct progress_sampler *sampler)
-{
-    sigset_t all, before;
-    int failure;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    failure = pthread_create(&sampler->thread, NULL, sampler_run, sampler);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return failure;
-}
-
 static void sampler_free(struct progress_sampler *sampler)
 {
     pthread_cond_destroy(&sampler->wakeup);
@@ -81,7 +68,7 @@ struct progress_sampler *progress_sampler_start(struct progress *progress, int p
     };
     pthread_mutex_init(&sampler->mutex, NULL);
     monotonic_cond_init(&sampler->wakeup);
-    if (sampler_spawn(sampler) != 0) {
+    if (thread_start(&sampler->thread, sampler_run, sampler) != 0) {
         sampler_free(sampler);
         error_set(err, ERROR_INTERNAL, "cannot start a thread to watch the progress");
         return NULL;
