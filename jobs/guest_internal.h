@@ -136,6 +136,9 @@ int guest_is_own(struct job *job, virDomainPtr dom, struct error *err);
 /* Finishes the stamp of the guest that the job has made, if any; `template` as of guest_definition_init. */
 int guest_sweep(struct job *job, bool template, struct error *err);
 
+/* guest_save.c: VIR_DOMAIN_SAVE_* of the parameters bypass_cache and state, which all have that save or restore. */
+unsigned int guest_save_flags(const struct job *job);
+
 /* guest_undefine.c: VIR_DOMAIN_UNDEFINE_* for all that libvirt keeps beside the guest's definition, which is `doc`. */
 unsigned int guest_undefine_flags(virDomainPtr dom, xmlDocPtr doc, bool keep_nvram);
 

@@ -24,20 +24,6 @@ struct saving {
     struct guest_watch *watch;
 };
 
-static unsigned int save_flags(const struct job *job)
-{
-    const char *state = job_string(job->params, "state", "");
-    unsigned int flags = 0;
-
-    if (job_flag(job->params, "bypass_cache", false))
-        flags |= VIR_DOMAIN_SAVE_BYPASS_CACHE;
-    if (strcmp(state, "running") == 0)
-        flags |= VIR_DOMAIN_SAVE_RUNNING;
-    if (strcmp(state, "paused") == 0)
-        flags |= VIR_DOMAIN_SAVE_PAUSED;
-    return flags;
-}
-
 /* On the watch's thread. Memory that is all zeros is done without a byte being written, so what is left tells. */
 static void save_on_seen(void *opaque, virDomainPtr dom, const struct guest_stats *stats, bool boundary)
 {
@@ -145,7 +131,7 @@ static int save_call(struct job *job, virDomainPtr dom, struct error *err)
         !(abort = job_abort_begin(job, dom, err)))
         return -1;
     kill_point("before-managed-save");
-    saved = virDomainManagedSave(dom, save_flags(job));
+    saved = virDomainManagedSave(dom, guest_save_flags(job));
     if (saved < 0)
         save_refused(dom, err);
     else

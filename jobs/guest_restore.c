@@ -130,21 +130,9 @@ static int restore_mark(struct restore *restore, struct error *err)
                         refused.libvirt_message);
 }
 
-static unsigned int restore_flags(const struct job *job)
-{
-    const char *state = job_string(job->params, "state", "");
-    unsigned int flags = job_flag(job->params, "bypass_cache", false) ? VIR_DOMAIN_SAVE_BYPASS_CACHE : 0;
-
-    if (strcmp(state, "running") == 0)
-        flags |= VIR_DOMAIN_SAVE_RUNNING;
-    if (strcmp(state, "paused") == 0)
-        flags |= VIR_DOMAIN_SAVE_PAUSED;
-    return flags;
-}
-
 static int restore_call(struct restore *restore, const char *xml)
 {
-    unsigned int flags = restore_flags(restore->job);
+    unsigned int flags = guest_save_flags(restore->job);
     int rc = virDomainRestoreFlags(restore->job->conn, restore->path, xml, flags);
 
     if (rc == 0 || virGetLastErrorCode() != VIR_ERR_ARGUMENT_UNSUPPORTED ||

@@ -99,7 +99,7 @@ static char *save_xml(struct save *save, struct error *err)
     return doc ? guest_image_xml(save->job, doc, err) : NULL;
 }
 
-static unsigned int save_flags(const struct job *job)
+unsigned int guest_save_flags(const struct job *job)
 {
     const char *state = job_string(job->params, "state", "");
     unsigned int flags = job_flag(job->params, "bypass_cache", false) ? VIR_DOMAIN_SAVE_BYPASS_CACHE : 0;
@@ -119,7 +119,7 @@ static int save_call_params(struct save *save, const char *xml, const char *form
     if (virTypedParamsAddString(&params, &count, &size, VIR_DOMAIN_SAVE_PARAM_FILE, save->path) == 0 &&
         virTypedParamsAddString(&params, &count, &size, VIR_DOMAIN_SAVE_PARAM_DXML, xml) == 0 &&
         virTypedParamsAddString(&params, &count, &size, PARAM_IMAGE_FORMAT, format) == 0)
-        rc = virDomainSaveParams(save->dom, params, count, save_flags(save->job));
+        rc = virDomainSaveParams(save->dom, params, count, guest_save_flags(save->job));
     virTypedParamsFree(params, count);
     return rc;
 }
@@ -128,7 +128,7 @@ static int save_call_params(struct save *save, const char *xml, const char *form
  * has no stamp. */
 static int save_call_plain(struct save *save)
 {
-    unsigned int flags = save_flags(save->job);
+    unsigned int flags = guest_save_flags(save->job);
     struct stamp stamp = { .state = STAMP_DONE };
 
     if ((flags ? virDomainSaveFlags(save->dom, save->path, NULL, flags)
@@ -148,7 +148,7 @@ static int save_call(struct save *save, const char *xml)
 {
     const char *format = job_string(save->job->params, "format", NULL);
     int rc = format ? save_call_params(save, xml, format)
-                    : virDomainSaveFlags(save->dom, save->path, xml, save_flags(save->job));
+                    : virDomainSaveFlags(save->dom, save->path, xml, guest_save_flags(save->job));
 
     if (rc < 0 && !format && virGetLastErrorCode() == VIR_ERR_ARGUMENT_UNSUPPORTED &&
         !job_string(save->job->params, "xml", NULL))
